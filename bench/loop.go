@@ -1,0 +1,141 @@
+package bench
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+const (
+	// pollInterval bounds one wait, so that a cancelled run ends soon.
+	pollInterval = 100 * time.Millisecond
+	// readBuffer is what one read takes at most, in bytes; the same as the
+	// gateway's, so that neither side sets the pace of the other.
+	readBuffer = 256 << 10
+	// sourcePorts is how many connections leave from one source address
+	// before the next is used: below the 28,232 ports of the kernel's default
+	// range (ip_local_port_range), with room for ports still in TIME_WAIT.
+	sourcePorts = 20_000
+)
+
+// A loop owns the sockets of one driver and runs on one goroutine: the one that
+// calls step. Nothing in this file may be called from another.
+type loop struct {
+	ctx    context.Context
+	poll   *poller
+	conns  []*conn // by descriptor
+	buf    []byte
+	now    time.Time // of the last wake-up
+	dialed int       // connections ever begun
+	// spread gives every connection the next of so many source addresses;
+	// zero moves on only after sourcePorts connections.
+	spread int
+	// firstSource is the last byte of the first source address.
+	firstSource byte
+}
+
+func newLoop(ctx context.Context) (*loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	return &loop{
+		ctx: ctx, poll: p, buf: make([]byte, readBuffer), now: time.Now(), firstSource: 1,
+	}, nil
+}
+
+// close resets every connection and ends the loop.
+func (l *loop) close() {
+	for _, c := range l.conns {
+		if c != nil {
+			c.abort()
+		}
+	}
+	l.poll.close()
+}
+
+// step waits for events, at the latest until the given time, and handles one
+// batch of them. It returns an error when the run was cancelled.
+func (l *loop) step(until time.Time) error {
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
+	n, err := l.poll.wait(until)
+	if err != nil {
+		return err
+	}
+	l.now = time.Now()
+	for i := range n {
+		fd, in, out := l.poll.event(i)
+		c := l.conn(fd)
+		if c != nil && in {
+			c.readable()
+		}
+		if c = l.conn(fd); c != nil && out {
+			c.writable()
+		}
+	}
+	return nil
+}
+
+// runUntil steps until done reports true or the time has come; it reports
+// which of the two.
+func (l *loop) runUntil(end time.Time, done func() bool) (bool, error) {
+	for !done() {
+		if !l.now.Before(end) {
+			return false, nil
+		}
+		if err := l.step(end); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// runFor steps for d.
+func (l *loop) runFor(d time.Duration) error {
+	l.now = time.Now()
+	_, err := l.runUntil(l.now.Add(d), func() bool { return false })
+	return err
+}
+
+func (l *loop) conn(fd int) *conn {
+	if fd < 0 || fd >= len(l.conns) {
+		return nil
+	}
+	return l.conns[fd]
+}
+
+// dial begins a connection to target and sends request as soon as it stands.
+// From then on o hears about it.
+func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, error) {
+	fd, err := dialTCP(l.source(target.Addr()), target)
+	if err != nil {
+		return nil, err
+	}
+	l.dialed++
+	c := &conn{loop: l, fd: fd, owner: o, in: true}
+	for fd >= len(l.conns) {
+		l.conns = append(l.conns, make([]*conn, 1024)...)
+	}
+	if err := l.poll.watch(fd, true, false, true); err != nil {
+		closeFD(fd)
+		return nil, err
+	}
+	l.conns[fd] = c
+	c.send(request)
+	return c, nil
+}
+
+// source picks the next source address of 127.0.0.0/8. The kernel chooses for
+// targets elsewhere.
+func (l *loop) source(target netip.Addr) netip.Addr {
+	if !target.Is4() || !target.IsLoopback() {
+		return netip.Addr{}
+	}
+	turn := l.dialed / sourcePorts
+	if l.spread > 0 {
+		turn = l.dialed % l.spread
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, l.firstSource + byte(turn)})
+}

@@ -1,0 +1,265 @@
+package naive
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// acceptWindow is how long a sender waits for the listener (protocol
+	// page, section 9).
+	acceptWindow = 30 * time.Second
+	// copyBuffer is the usual buffer of a copying relay, in bytes per
+	// direction.
+	copyBuffer = 32 << 10
+	// idLength is the length of a rendezvous id: 16 bytes in hexadecimal.
+	idLength = 32
+	// prefix is what the path of every WebSocket request begins with.
+	prefix = "/$hc/"
+)
+
+// A Relay is the http.Handler. The zero value is ready to use.
+type Relay struct {
+	mu        sync.Mutex
+	listeners map[string][]*websocket.Conn // by entity
+	turn      int
+	waiting   map[string]chan *websocket.Conn // senders, by rendezvous id
+}
+
+// ServeHTTP serves one WebSocket leg by its sb-hc-action.
+func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	entity, ok := strings.CutPrefix(req.URL.Path, prefix)
+	if !ok {
+		http.Error(w, "want a path below "+prefix, http.StatusBadRequest)
+		return
+	}
+	query := req.URL.Query()
+	switch action := query.Get("sb-hc-action"); action {
+	case "listen":
+		r.listen(w, req, entity)
+	case "accept":
+		r.accept(w, req, query.Get("sb-hc-rendezvous"))
+	case "", "connect":
+		r.connect(w, req, entity)
+	default:
+		http.Error(w, "Unsupported action '"+action+"'", http.StatusBadRequest)
+	}
+}
+
+// upgrade answers a handshake with 101.
+func upgrade(w http.ResponseWriter, req *http.Request) (*websocket.Conn, error) {
+	c, err := websocket.Accept(w, req, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled,
+	})
+	if err == nil {
+		c.SetReadLimit(-1)
+	}
+	return c, err
+}
+
+// listen registers while it holds the lock, because the registration must be
+// complete when the listener sees the 101 (protocol page, section 2.1).
+func (r *Relay) listen(w http.ResponseWriter, req *http.Request, entity string) {
+	r.mu.Lock()
+	c, err := upgrade(w, req)
+	if err != nil {
+		r.mu.Unlock()
+		return
+	}
+	if r.listeners == nil {
+		r.listeners = map[string][]*websocket.Conn{}
+	}
+	r.listeners[entity] = append(r.listeners[entity], c)
+	r.mu.Unlock()
+	for err == nil {
+		_, _, err = c.Read(req.Context())
+	}
+	r.mu.Lock()
+	rest := r.listeners[entity][:0]
+	for _, l := range r.listeners[entity] {
+		if l != c {
+			rest = append(rest, l)
+		}
+	}
+	r.listeners[entity] = rest
+	r.mu.Unlock()
+	_ = c.CloseNow()
+}
+
+// connect holds the sender's handshake until a listener has accepted it.
+func (r *Relay) connect(w http.ResponseWriter, req *http.Request, entity string) {
+	id := newID()
+	accepted := make(chan *websocket.Conn, 1)
+	r.mu.Lock()
+	var l *websocket.Conn
+	if all := r.listeners[entity]; len(all) > 0 {
+		l = all[r.turn%len(all)]
+		r.turn++
+	}
+	if r.waiting == nil {
+		r.waiting = map[string]chan *websocket.Conn{}
+	}
+	r.waiting[id] = accepted
+	r.mu.Unlock()
+	defer r.claim(id)
+	if l == nil {
+		http.Error(w, "There are no listeners connected for the endpoint", http.StatusNotFound)
+		return
+	}
+	if err := l.Write(req.Context(), websocket.MessageText, acceptMessage(req, id)); err != nil {
+		http.Error(w, "listener lost", http.StatusBadGateway)
+		return
+	}
+	select {
+	case listener := <-accepted:
+		sender, err := upgrade(w, req)
+		if err != nil {
+			_ = listener.CloseNow()
+			return
+		}
+		join(sender, listener)
+	case <-time.After(acceptWindow):
+		http.Error(w, "no listener accepted in time", http.StatusGatewayTimeout)
+	case <-req.Context().Done():
+	}
+}
+
+// claim takes the sender that waits under id, nil when there is none.
+func (r *Relay) claim(id string) chan *websocket.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	accepted := r.waiting[id]
+	delete(r.waiting, id)
+	return accepted
+}
+
+func (r *Relay) accept(w http.ResponseWriter, req *http.Request, id string) {
+	accepted := r.claim(id)
+	if accepted == nil {
+		http.Error(w, "unknown rendezvous", http.StatusForbidden)
+		return
+	}
+	if c, err := upgrade(w, req); err == nil {
+		accepted <- c
+	}
+}
+
+// acceptMessage is the accept message for a sender's request.
+func acceptMessage(req *http.Request, id string) []byte {
+	type remote struct {
+		Address string `json:"address"`
+		Port    uint16 `json:"port"`
+	}
+	type accept struct {
+		Address        string            `json:"address"`
+		ID             string            `json:"id"`
+		ConnectHeaders map[string]string `json:"connectHeaders"`
+		RemoteEndpoint remote            `json:"remoteEndpoint"`
+	}
+	query := ""
+	if kept := keepQuery(req.URL.RawQuery); kept != "" {
+		query = kept + "&"
+	}
+	m := accept{
+		Address: "ws://" + req.Host + req.URL.EscapedPath() + "?" + query + "sb-hc-rendezvous=" +
+			id + "&sb-hc-action=accept&sb-hc-id=" + id,
+		ID:             id,
+		ConnectHeaders: map[string]string{"Host": req.Host},
+	}
+	for name, values := range req.Header {
+		if name != "Servicebusauthorization" {
+			m.ConnectHeaders[name] = strings.Join(values, ", ")
+		}
+	}
+	if at, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
+		m.RemoteEndpoint = remote{at.Addr().String(), at.Port()}
+	}
+	body, _ := json.Marshal(map[string]accept{"accept": m})
+	return body
+}
+
+// keepQuery drops the protocol's own parameters (protocol page, section 1.4).
+func keepQuery(raw string) string {
+	var kept []string
+	for piece := range strings.SplitSeq(raw, "&") {
+		name, _, found := strings.Cut(piece, "=")
+		decoded, err := url.QueryUnescape(name)
+		if err == nil && found && strings.HasPrefix(strings.ToLower(decoded), "sb-hc-") {
+			continue
+		}
+		kept = append(kept, piece)
+	}
+	return strings.Join(kept, "&")
+}
+
+func newID() string {
+	var b [idLength / 2]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// join copies in both directions until both have ended.
+func join(a, b *websocket.Conn) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		relay(b, a)
+	}()
+	relay(a, b)
+	<-done
+	_ = a.CloseNow()
+	_ = b.CloseNow()
+}
+
+// relay copies messages from one connection to the other. A Close is forwarded
+// with its code; any other end cuts the other connection.
+func relay(from, to *websocket.Conn) {
+	buf := make([]byte, copyBuffer)
+	err := copyMessages(from, to, buf)
+	var closed websocket.CloseError
+	if errors.As(err, &closed) {
+		code := closed.Code
+		if code == websocket.StatusNoStatusRcvd {
+			code = websocket.StatusNormalClosure
+		}
+		_ = to.Close(code, closed.Reason)
+		return
+	}
+	_ = to.CloseNow()
+	_ = from.CloseNow()
+}
+
+func copyMessages(from, to *websocket.Conn, buf []byte) error {
+	ctx := context.Background()
+	for {
+		kind, r, err := from.Reader(ctx)
+		if err != nil {
+			return err
+		}
+		w, err := to.Writer(ctx, kind)
+		if err != nil {
+			return err
+		}
+		if _, err := io.CopyBuffer(onlyWriter{w}, r, buf); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+	}
+}
+
+// onlyWriter hides other methods, so that CopyBuffer uses its buffer.
+type onlyWriter struct{ io.Writer }

@@ -1,0 +1,234 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say what to run and how.
+type Options struct {
+	// Targets are measured in turn inside every round.
+	Targets []Target
+	// Baseline names the target to which the others are put in proportion.
+	Baseline string
+	// Tests are ids of Tests; empty means all.
+	Tests []string
+	// Duration is the measured window of the tests that have one.
+	Duration time.Duration
+	// Rounds is how often each test is repeated per target.
+	Rounds int
+	// Small shrinks every size, so that all tests end within half a minute:
+	// they show that everything works, their figures mean little.
+	Small bool
+	// Entity is the hybrid connection to use. Tokens makes senders present
+	// a token too; listeners always do.
+	Entity string
+	Tokens bool
+	// Rule and Key sign the tokens.
+	Rule, Key string
+	// StuckBytes is what the stuck test sends over its single pair, and
+	// StuckBytesEach over each of its many pairs; 0 means the default.
+	StuckBytes, StuckBytesEach uint64
+	// Spin is the command of one spinner (see Spin), empty for none.
+	Spin []string
+	// Environment is copied into every row.
+	Environment Environment
+	// Progress hears one line per trial; nil for silence.
+	Progress io.Writer
+
+	// tiny replaces the sizes in the tests of this package.
+	tiny *sizes
+}
+
+// The defaults that the emulator and the official examples share.
+const (
+	DefaultRule        = "RootManageSharedAccessKey"
+	DefaultKey         = "SAS_KEY_VALUE"
+	DefaultEntity      = "unauthenticated"
+	DefaultTokenEntity = "authenticated"
+)
+
+// sizes are the dimensions of the tests. The small ones keep the shape of each
+// test and fit a continuous integration run.
+type sizes struct {
+	warmUp     time.Duration // load before a measured window
+	window     time.Duration
+	pairs      int           // b4, b5
+	rate       int           // b4: round trips per second
+	atOnce     []int         // b6
+	relays     []int         // b7, b8: points of the slope
+	settle     time.Duration // b7, b8: wait before memory is read
+	idle       []int         // b9
+	busy       int           // b9, storm: pairs
+	busyRate   int           // b9, storm: round trips per second
+	stuckPairs int
+	stuckBytes uint64 // one pair
+	stuckEach  uint64 // each of many pairs
+	stall      time.Duration
+	stormRate  int // bad handshakes per second
+	churn      int // relays alive at once
+}
+
+func (o *Options) sizes() sizes {
+	if o.tiny != nil {
+		return *o.tiny
+	}
+	s := sizes{
+		warmUp: 300 * time.Millisecond, window: o.Duration, pairs: 500, rate: 10_000,
+		atOnce: []int{32, 256}, relays: []int{1000, 4000, 9000}, settle: 6 * time.Second,
+		idle: []int{0, 1000, 4000, 9000}, busy: 90, busyRate: 2000,
+		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second,
+		stormRate: 1000, churn: 32,
+	}
+	if o.Small {
+		s = sizes{
+			warmUp: 50 * time.Millisecond, window: min(o.Duration, 300*time.Millisecond),
+			pairs: 50, rate: 2000, atOnce: []int{8, 32}, relays: []int{50, 100, 200},
+			settle: 100 * time.Millisecond, idle: []int{0, 50, 200}, busy: 20, busyRate: 1000,
+			stuckPairs: 4, stuckBytes: 40e6, stuckEach: 10e6, stall: 300 * time.Millisecond,
+			stormRate: 300, churn: 8,
+		}
+	}
+	if o.StuckBytes > 0 {
+		s.stuckBytes = o.StuckBytes
+	}
+	if o.StuckBytesEach > 0 {
+		s.stuckEach = o.StuckBytesEach
+	}
+	return s
+}
+
+// check fills in defaults and refuses what cannot be run.
+func (o *Options) check() ([]*Test, error) {
+	if len(o.Targets) == 0 {
+		return nil, errors.New("nothing to measure: no target")
+	}
+	if o.Rounds == 0 {
+		o.Rounds = 3
+	}
+	if o.Duration == 0 {
+		o.Duration = 2 * time.Second
+	}
+	if o.Rounds < 0 || o.Duration < 0 {
+		return nil, fmt.Errorf("rounds %d, duration %v: want both above zero", o.Rounds, o.Duration)
+	}
+	if o.Rule == "" && o.Key == "" {
+		o.Rule, o.Key = DefaultRule, DefaultKey
+	}
+	if o.Entity == "" {
+		o.Entity = DefaultEntity
+		if o.Tokens {
+			o.Entity = DefaultTokenEntity
+		}
+	}
+	if len(o.Tests) == 0 {
+		return Tests(), nil
+	}
+	var chosen []*Test
+	for _, id := range o.Tests {
+		i := slices.IndexFunc(Tests(), func(t *Test) bool { return t.ID == id })
+		if i < 0 {
+			return nil, fmt.Errorf("no test %q; there are %s", id, strings.Join(testIDs(), ", "))
+		}
+		chosen = append(chosen, Tests()[i])
+	}
+	return chosen, nil
+}
+
+// Run measures and returns one row per test and target. A failed measurement is
+// a row with failures, not an error; the error is about options that cannot be
+// run, or a cancelled context, and then comes with the rows that were finished.
+func Run(ctx context.Context, o Options) ([]Row, error) {
+	tests, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	var rows []Row
+	for _, test := range tests {
+		done := runTest(ctx, &o, test)
+		if ctx.Err() != nil {
+			return rows, ctx.Err()
+		}
+		rows = append(rows, done...)
+	}
+	return rows, nil
+}
+
+// A series collects the trials of one test against one target.
+type series struct {
+	target *Target
+	gw     *gateway
+	trials []*trial
+	// failures outside any trial: at start and stop.
+	failures failures
+	skipped  string
+}
+
+func runTest(ctx context.Context, o *Options, test *Test) []Row {
+	all := make([]*series, len(o.Targets))
+	for i := range o.Targets {
+		s := &series{target: &o.Targets[i]}
+		s.skipped = test.skip(s.target)
+		all[i] = s
+		if s.skipped != "" || test.ownProcesses {
+			continue
+		}
+		var err error
+		if s.gw, err = s.target.start(ctx, test.start); err != nil {
+			s.failures.add(err)
+		}
+	}
+	rounds := o.Rounds
+	if test.roundsMax > 0 {
+		rounds = min(rounds, test.roundsMax)
+	}
+	for round := range rounds {
+		for _, s := range all {
+			if s.skipped == "" && (s.gw != nil || test.ownProcesses) && ctx.Err() == nil {
+				s.run(ctx, o, test, round)
+			}
+		}
+	}
+	var rows []Row
+	for _, s := range all {
+		if s.gw != nil {
+			if err := s.gw.stop(); err != nil {
+				s.failures.add(err)
+			}
+		}
+	}
+	for _, s := range all {
+		rows = append(rows, s.row(o, test, baselineOf(o, all)))
+	}
+	return rows
+}
+
+func (s *series) run(ctx context.Context, o *Options, test *Test, round int) {
+	t := &trial{ctx: ctx, target: s.target, gw: s.gw, opt: o, size: o.sizes()}
+	begun := time.Now()
+	err := test.run(t)
+	t.stopSpinners()
+	if err != nil && ctx.Err() == nil {
+		t.failures.add(err)
+	}
+	s.trials = append(s.trials, t)
+	if o.Progress != nil {
+		_, _ = fmt.Fprintf(o.Progress, "%-9s %-8s round %d: %.1f s, failures %d\n", test.ID,
+			s.target.Name, round+1, time.Since(begun).Seconds(), t.failures.count())
+	}
+}
+
+// baselineOf is the series that others are compared with, or nil.
+func baselineOf(o *Options, all []*series) *series {
+	for _, s := range all {
+		if s.target.Name == o.Baseline {
+			return s
+		}
+	}
+	return nil
+}

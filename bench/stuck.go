@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	// sampleEvery is how often the memory of the gateway is read.
+	sampleEvery = 50 * time.Millisecond
+	// stuckGrowthOne and stuckGrowthMany bound how much gateway memory may
+	// grow while receivers do not read, in bytes.
+	stuckGrowthOne  = 16 << 20
+	stuckGrowthMany = 64 << 20
+	// stuckSize is the size of the messages.
+	stuckSize = 64 << 10
+)
+
+// runStuck sends much to receivers that do not read for a while.
+func runStuck(t *trial) error {
+	if t.pid() == 0 {
+		t.note("process unknown: memory was not sampled")
+	}
+	for _, n := range []int{1, t.size.stuckPairs} {
+		for _, dir := range []direction{toListener, toSender} {
+			bytes, growthMax := t.size.stuckBytes, uint64(stuckGrowthOne)
+			if n > 1 {
+				bytes, growthMax = t.size.stuckEach, stuckGrowthMany
+			}
+			if err := runStuckPairs(t, n, dir, bytes, growthMax); err != nil {
+				return fmt.Errorf("%d %v: %w", n, dir, err)
+			}
+		}
+	}
+	return nil
+}
+
+func runStuckPairs(t *trial, n int, dir direction, bytes, growthMax uint64) error {
+	d, err := t.driver()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	s := newStream(dir, stuckSize, 1)
+	s.limit, s.stalled = bytes, true
+	pairs, err := d.openPairs(n, openAtOnce, s)
+	if err != nil {
+		return err
+	}
+	memory := sampleMemory(t.pid())
+	begun := time.Now()
+	for _, p := range pairs {
+		s.start(p)
+	}
+	if err = d.runFor(t.size.stall); err == nil {
+		for _, p := range pairs {
+			s.release(p)
+		}
+		err = awaitStreams(d, s, len(pairs))
+	}
+	growth := memory.stop()
+	if err != nil {
+		return err
+	}
+	prefix := fmt.Sprintf("%d %v: ", n, dir)
+	t.fact(prefix+"verified", "MB", float64(s.bytes)/1e6)
+	t.fact(prefix+"time", "s", time.Since(begun).Seconds())
+	if t.pid() == 0 {
+		return nil
+	}
+	t.cost(prefix+"memory growth", "MiB", float64(growth)/mib)
+	t.bound(growth <= growthMax, "stuck %v: memory of the gateway grew by more than %d MiB", dir,
+		growthMax/mib)
+	return nil
+}
+
+// awaitStreams waits until n streams have ended, as long as bytes arrive.
+func awaitStreams(d *driver, s *stream, n int) error {
+	for s.ended < n {
+		before := s.bytes
+		ok, err := d.runUntil(time.Now().Add(stallMax), func() bool {
+			return s.ended >= n || s.bytes > before
+		})
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("stream: %d of %d ended, then no byte for %v", s.ended, n, stallMax)
+		}
+	}
+	return nil
+}
+
+// A memorySampler reads the memory of a process from a goroutine of its own,
+// because the loop is busy just when it matters.
+type memorySampler struct {
+	first, most uint64
+	quit, done  chan struct{}
+}
+
+// sampleMemory begins to sample; nothing is sampled for pid 0.
+func sampleMemory(pid int) *memorySampler {
+	m := &memorySampler{quit: make(chan struct{}), done: make(chan struct{})}
+	if pid == 0 {
+		close(m.done)
+		return m
+	}
+	m.first, _ = userMemory(pid)
+	m.most = m.first
+	go func() {
+		defer close(m.done)
+		tick := time.NewTicker(sampleEvery)
+		defer tick.Stop()
+		for {
+			now, err := userMemory(pid)
+			if err == nil {
+				m.most = max(m.most, now)
+			}
+			select {
+			case <-tick.C:
+			case <-m.quit:
+				return
+			}
+		}
+	}()
+	return m
+}
+
+// stop ends the sampling and returns by how many bytes memory grew at most.
+func (m *memorySampler) stop() uint64 {
+	close(m.quit)
+	<-m.done
+	return m.most - m.first
+}

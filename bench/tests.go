@@ -1,0 +1,113 @@
+package bench
+
+// A Test is one entry of the benchmark matrix.
+type Test struct {
+	// ID is what one types; Title says what is done, About why and how to
+	// read the figures.
+	ID, Title, About string
+
+	start startOptions
+	// ownProcesses: the test starts a fresh process per point itself.
+	ownProcesses bool
+	// needsCheck: the test needs a target that checks tokens.
+	needsCheck bool
+	// roundsMax limits the rounds of long, steady tests; 0 means no limit.
+	roundsMax int
+	run       func(t *trial) error
+}
+
+// Tests returns the matrix in the order in which it runs.
+func Tests() []*Test { return tests }
+
+var tests = []*Test{
+	{
+		ID: "b1", Title: "one stream, 64 KiB messages",
+		About: "bulk transfer from sender to listener; cpu is the figure that counts",
+		run:   func(t *trial) error { return runStream(t, 64<<10, 1) },
+	},
+	{
+		ID: "b2", Title: "one stream, 1 KiB messages, 32 per write",
+		About: "cost of framing; cpu close to b1's means that frames are nearly free",
+		run:   func(t *trial) error { return runStream(t, 1<<10, 32) },
+	},
+	{
+		ID: "b2b", Title: "one stream, 1 KiB messages, one per write",
+		About: "the worst case without batching",
+		run:   func(t *trial) error { return runStream(t, 1<<10, 1) },
+	},
+	{
+		ID: "b3", Title: "one pair, closed loop, 128 B",
+		About: "added latency of an idle gateway, beside spinners so that no core sleeps",
+		run:   runOnePair,
+	},
+	{
+		ID: "b4", Title: "500 pairs, 10,000 round trips per second",
+		About: "latency at moderate load, counted from when a message was due",
+		run:   runPaced,
+	},
+	{
+		ID: "b5", Title: "500 pairs, closed loop",
+		About: "round trips at saturation",
+		run:   runSaturated,
+	},
+	{
+		ID: "b6", Title: "set-ups, 32 and 256 at once",
+		About: "dial, both handshakes, pairing, first 8 bytes echoed; then cut",
+		run:   runSetUps,
+	},
+	{
+		ID: "b7", Title: "idle memory, slope over 1k, 4k, 9k relays",
+		About: "user memory per relay in fresh processes; kernel counts all four sockets",
+		run:   func(t *trial) error { return runMemory(t, false) }, ownProcesses: true, roundsMax: 1,
+	},
+	{
+		ID: "b8", Title: "memory after 64 KiB both ways on every relay",
+		About: "the slope again after traffic; after/idle above 1.1 means kept buffers",
+		run:   func(t *trial) error { return runMemory(t, true) }, ownProcesses: true, roundsMax: 1,
+	},
+	{
+		ID: "b9", Title: "90 busy pairs beside 0, 1k, 4k, 9k idle relays",
+		About: "cost must not depend on idle relays: cpu and p99.9 stay flat",
+		run:   runBesideIdle, roundsMax: 3,
+	},
+	{
+		ID: "fairness", Title: "ping beside three blasting relays on one loop",
+		About: "the gateway runs one loop; p99 below 50 ms, ratio to the idle case",
+		start: startOptions{oneLoop: true}, run: runFairness,
+	},
+	{
+		ID: "stuck", Title: "600 MB towards receivers that do not read for 3 s",
+		About: "gateway memory may grow by 16 MiB (1 pair) or 64 MiB (100 pairs); every " +
+			"byte and the end must arrive",
+		run: runStuck, roundsMax: 1,
+	},
+	{
+		ID: "storm", Title: "a bad listener reconnects without pause, doubling",
+		About: "established relays must not notice: p99 with and without",
+		run:   runStorm, needsCheck: true,
+	},
+	{
+		ID: "churn", Title: "relays that open, echo four times and close in order",
+		About: "whole lives per second; descriptors and memory return to where they were",
+		run:   runChurn,
+	},
+}
+
+func testIDs() []string {
+	ids := make([]string, len(tests))
+	for i, t := range tests {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
+// skip says why the test does not apply to a target, empty when it does.
+func (x *Test) skip(t *Target) string {
+	switch {
+	case x.needsCheck && t.Open:
+		return "the target does not check tokens"
+	case x.ownProcesses && t.Binary == "":
+		return "needs a fresh process; use --start"
+	}
+	return ""
+}

@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"time"
+)
+
+// runStream measures one stream from sender to listener.
+func runStream(t *trial, size, perWrite int) error {
+	d, err := t.driver()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	s := newStream(toListener, size, perWrite)
+	pairs, err := d.openPairs(1, 1, s)
+	if err != nil {
+		return err
+	}
+	s.start(pairs[0])
+	if err := d.runFor(t.size.warmUp); err != nil {
+		return err
+	}
+	bytes, messages := s.bytes, s.messages
+	u, err := t.measure(t.gw, func() error { return d.runFor(t.size.window) })
+	if err != nil {
+		return err
+	}
+	bytes, messages = s.bytes-bytes, s.messages-messages
+	if bytes == 0 {
+		t.failures.addf("stream: nothing arrived within %v", t.size.window)
+	}
+	t.cpuCost("cpu", "s/GB", u, float64(bytes)/1e9, time.Second)
+	t.cpuCost("cpu per message", "us", u, float64(messages), time.Microsecond)
+	t.rate("throughput", "GB/s", float64(bytes)/1e9/u.elapsed.Seconds())
+	t.rate("messages", "1/s", float64(messages)/u.elapsed.Seconds())
+	return nil
+}
+
+// runSetUps measures how fast relayed connections come to be.
+func runSetUps(t *trial) error {
+	for _, n := range t.size.atOnce {
+		if err := runSetUpsAtOnce(t, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// setUpSources spreads set-ups over so many source addresses, so that
+	// ports in TIME_WAIT do not run out.
+	setUpSources = 16
+	// failedMax is how many pairs may fail before no further ones are begun:
+	// nothing is learned from more.
+	failedMax = 1000
+)
+
+func runSetUpsAtOnce(t *trial, atOnce int) error {
+	d, err := t.driver()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	d.spread = setUpSources
+	var hist Histogram
+	e, ready := newEcho(8), 0
+	e.whenDone = func(p *pair) {
+		hist.Record(time.Since(p.begun))
+		ready++
+		// Cut, not closed: the driver keeps no port in TIME_WAIT.
+		p.failed = true
+		p.abort()
+	}
+	begun := 0
+	refill := func() bool {
+		for begun-ready-d.failed < atOnce && d.failed < failedMax {
+			d.connect(e)
+			begun++
+		}
+		return d.failed >= failedMax
+	}
+	run := func(dur time.Duration) error {
+		_, err := d.runUntil(time.Now().Add(dur), refill)
+		return err
+	}
+	if err := run(t.size.warmUp); err != nil {
+		return err
+	}
+	hist.Reset()
+	before := ready
+	u, err := t.measure(t.gw, func() error { return run(t.size.window) })
+	if err != nil {
+		return err
+	}
+	n := float64(ready - before)
+	// What is still under way must finish too.
+	ok, err := d.runUntil(time.Now().Add(stallMax), func() bool {
+		return ready+d.failed >= begun
+	})
+	if err != nil {
+		return err
+	}
+	if !ok {
+		t.failures.addText("set-up did not finish", begun-ready-d.failed)
+	}
+	prefix := names(atOnce)
+	t.cpuCost(prefix+"cpu", "us", u, n, time.Microsecond)
+	t.rate(prefix+"set-ups", "1/s", n/u.elapsed.Seconds())
+	t.latency(prefix, &hist)
+	return nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayhouse/relayhouse/bench"
+	"github.com/relayhouse/relayhouse/bench/naive"
+)
+
+func newCompare() *cobra.Command {
+	return &cobra.Command{
+		Use:   "compare BEFORE.json AFTER.json",
+		Short: "put the figures of two runs side by side",
+		Long: `Compares two files that "relaybench run --json" wrote.
+
+The verdict is "within spread" unless the spreads of the two runs do not
+overlap; with one round per run there is no verdict. Take both runs on the same
+machine, with at least three rounds, in the same hour.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var runs [2][]bench.Row
+			for i, path := range args {
+				rows, err := readFile(path)
+				if err != nil {
+					return err
+				}
+				runs[i] = rows
+			}
+			return bench.WriteComparison(cmd.OutOrStdout(), runs[0], runs[1])
+		},
+	}
+}
+
+func readFile(path string) ([]bench.Row, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	rows, err := bench.ReadRows(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rows, nil
+}
+
+func newList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "list the tests and what they mean",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, t := range bench.Tests() {
+				_, _ = fmt.Fprintf(tw, "%s\t%s\n\t  %s\n", t.ID, t.Title, t.About)
+			}
+			return tw.Flush()
+		},
+	}
+}
+
+func newNaive() *cobra.Command {
+	var c naive.Config
+	cmd := &cobra.Command{
+		Use:   "naive",
+		Short: "run the naive relay that gateways are compared with",
+		Long: `Runs a relay written the plain way: net/http, a WebSocket library and two
+goroutines per relayed connection. It checks no token; never let it face a
+network. It writes endpoints.json and answers /readyz like "relayhouse dev", so
+"relaybench run --start relaybench --command naive" measures it alone.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Ready = func(http, admin string) {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "naive relay on http://%s, readiness on "+
+					"http://%s/readyz\n", http, admin)
+			}
+			return naive.Serve(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address for clients")
+	cmd.Flags().StringVar(&c.Admin, "admin", "127.0.0.1:0", "address of /readyz")
+	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "directory for endpoints.json")
+	return cmd
+}
+
+func newSpin() *cobra.Command {
+	return &cobra.Command{
+		Use:    "spin",
+		Short:  "keep a core from sleeping; b3 starts one per core",
+		Args:   cobra.NoArgs,
+		Hidden: true,
+		RunE:   func(*cobra.Command, []string) error { return bench.Spin() },
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayhouse/relayhouse/bench"
+)
+
+// runFlags are the flags of relaybench run; each is explained where it is
+// defined.
+type runFlags struct {
+	options  bench.Options
+	start    string
+	command  string
+	args     string
+	oneLoop  string
+	gateway  string
+	pid      int
+	naive    bool
+	jsonFile string
+	commit   string
+	stuckMB  uint64
+	stuckMBs uint64
+	quiet    bool
+	noSpin   bool
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run (--start BINARY | --gateway URL [--pid PID])",
+		Short: "run tests against a gateway",
+		Long: `Runs tests against a gateway and prints one table.
+
+With --start every test begins a process of its own:
+
+  BINARY dev --http 127.0.0.1:0 --admin 127.0.0.1:0 --data-dir TMP [--args]
+
+It is ready once TMP/endpoints.json is there and /readyz answers 200, and it
+must end with status 0 after SIGTERM. With --gateway the process is already
+running; --pid lets relaybench read its CPU time and memory. Tests that need
+fresh processes (b7, b8) are skipped then, and fairness measures however many
+loops the gateway has.
+
+How to read the table: MEDIAN, BEST and SPREAD are over the N rounds; NAIVE is
+the naive relay's median and RATIO the median of the ratios to it, each taken
+inside one round: below 1 is cheaper, or for rates lower. A line below the
+table tells when other processes used more than 5 % of the machine: then
+repeat, or trust CPU figures and ratios only.
+
+The exit status is 1 when any test has failures: a relay that lost a byte, a
+set-up that was refused, a gateway that did not end cleanly.`,
+		Example: `  relaybench run --start bin/relayhouse --naive
+  relaybench run --start bin/relayhouse --small
+  relaybench run --start bin/relayhouse --tests stuck --stuck-mb 2000
+  relaybench run --gateway http://127.0.0.1:8080 --pid $(pidof relayhouse) --tests b4`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.define(cmd)
+	return cmd
+}
+
+func (f *runFlags) define(cmd *cobra.Command) {
+	p, o := cmd.Flags(), &f.options
+	p.StringVar(&f.start, "start", "", "gateway binary to start for each test")
+	p.StringVar(&f.command, "command", "dev", "subcommand of the --start binary")
+	p.StringVar(&f.args, "args", "", "further arguments for the --start binary, split at blanks")
+	p.StringVar(&f.oneLoop, "one-loop-args", "--engine-loops=1",
+		"further arguments that make the --start binary run one event loop (fairness)")
+	p.StringVar(&f.gateway, "gateway", "", "address of a running gateway, http://127.0.0.1:PORT")
+	p.IntVar(&f.pid, "pid", 0, "process id of the running gateway")
+	p.BoolVar(&f.naive, "naive", false, "also measure the naive relay, and print ratios to it")
+	p.StringSliceVar(&o.Tests, "tests", nil, "ids from `relaybench list`, comma-separated "+
+		"(default all)")
+	p.DurationVar(&o.Duration, "duration", 2*time.Second, "measured window; at least 1.5s for "+
+		"figures that mean something")
+	p.IntVar(&o.Rounds, "rounds", 3, "how often to repeat each test")
+	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
+	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
+		"or authenticated with --tokens)")
+	p.BoolVar(&o.Tokens, "tokens", false, "senders present a token too")
+	p.StringVar(&o.Rule, "rule", bench.DefaultRule, "authorization rule that signs tokens")
+	p.StringVar(&o.Key, "key", bench.DefaultKey, "key of the rule")
+	p.StringVar(&f.jsonFile, "json", "", "also write the rows to this file, one JSON object "+
+		"per line")
+	p.StringVar(&f.commit, "commit", "", "commit to name in the rows (default: ask git)")
+	p.Uint64Var(&f.stuckMB, "stuck-mb", 0, "megabytes over the single pair of stuck (default 600)")
+	p.Uint64Var(&f.stuckMBs, "stuck-mb-each", 0, "megabytes over each of the many pairs of stuck "+
+		"(default 60)")
+	p.BoolVar(&f.noSpin, "no-spinners", false, "let cores sleep during b3")
+	p.BoolVar(&f.quiet, "quiet", false, "no line per round on standard error")
+	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
+	cmd.MarkFlagsMutuallyExclusive("start", "pid")
+	cmd.MarkFlagsOneRequired("start", "gateway", "naive")
+}
+
+func (f *runFlags) run(cmd *cobra.Command) error {
+	if err := f.complete(cmd); err != nil {
+		return err
+	}
+	rows, runErr := bench.Run(cmd.Context(), f.options)
+	if err := bench.WriteTable(cmd.OutOrStdout(), rows); err != nil {
+		return err
+	}
+	if f.jsonFile != "" && len(rows) > 0 {
+		if err := writeFile(f.jsonFile, rows); err != nil {
+			return err
+		}
+	}
+	if runErr != nil {
+		return runErr
+	}
+	for _, r := range rows {
+		if r.Failures > 0 {
+			return errFailures
+		}
+	}
+	return nil
+}
+
+// complete turns flags into options.
+func (f *runFlags) complete(cmd *cobra.Command) error {
+	o := &f.options
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find own binary: %w", err)
+	}
+	switch {
+	case f.start != "":
+		o.Targets = append(o.Targets, bench.Target{
+			Name: "gateway", Binary: f.start, Command: f.command,
+			Args: strings.Fields(f.args), OneLoop: strings.Fields(f.oneLoop),
+		})
+	case f.gateway != "":
+		o.Targets = append(o.Targets, bench.Target{Name: "gateway", URL: f.gateway, PID: f.pid})
+	}
+	if f.naive {
+		o.Targets = append(o.Targets, bench.Target{
+			Name: "naive", Binary: self, Command: "naive", Open: true,
+		})
+		o.Baseline = "naive"
+	}
+	if o.Small && !cmd.Flags().Changed("rounds") {
+		o.Rounds = 1
+	}
+	if o.Rounds < 1 || o.Duration <= 0 {
+		return errors.New("want --rounds of at least 1 and --duration above zero")
+	}
+	if !f.noSpin {
+		o.Spin = []string{self, "spin"}
+	}
+	if !f.quiet {
+		o.Progress = cmd.ErrOrStderr()
+	}
+	o.StuckBytes, o.StuckBytesEach = f.stuckMB*1e6, f.stuckMBs*1e6
+	o.Environment = bench.ThisEnvironment(f.commitName(), commandLine())
+	return nil
+}
+
+// commitName is the commit that the figures belong to, with "-dirty" when the
+// work tree has changes.
+func (f *runFlags) commitName() string {
+	if f.commit != "" {
+		return f.commit
+	}
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=10").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// commandLine is the command as given, without the value of --key.
+func commandLine() string {
+	args := append([]string{"relaybench"}, os.Args[1:]...)
+	for i, a := range args {
+		switch {
+		case strings.HasPrefix(a, "--key="):
+			args[i] = "--key=..."
+		case i > 0 && args[i-1] == "--key":
+			args[i] = "..."
+		}
+	}
+	return strings.Join(args, " ")
+}
+
+func writeFile(path string, rows []bench.Row) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	err = bench.WriteRows(file, rows)
+	return errors.Join(err, file.Close())
+}

@@ -1,0 +1,24 @@
+// Package config reads the settings of a node.
+//
+// A setting is one entry in settings.go: its path, default, range and text,
+// from which the keys of the file, the flags, the environment variables, the
+// help and the checks follow.
+//
+// [Load] lays four sources over each other, later ones winning:
+//
+//  1. the defaults,
+//  2. a file: YAML, or JSON with comments,
+//  3. the environment: RELAYHOUSE_GATEWAY__RENDEZVOUS_WINDOW,
+//  4. flags: --gateway-rendezvous-window.
+//
+// Namespaces come from the file alone. Keys in them may be given as env:NAME
+// or file:PATH. [LoadEmulator] reads namespaces from the Config.json that
+// users of the Azure emulators have.
+//
+// Errors are for operators: all at once, one line each, of type [*Error], with
+// the path of the setting, what is wanted, what was found and where. An unknown
+// key is an error. Keys never appear in errors or in what [Config.Print]
+// writes.
+//
+// This package is internal to Relayhouse and may change.
+package config

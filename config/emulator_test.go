@@ -1,0 +1,242 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/sas"
+)
+
+// serviceBusForm is how users of the Service Bus emulator write it.
+const serviceBusForm = `// Entities of the emulator.
+{
+	"UserConfig": {
+		"Namespaces": [
+			{
+				"Name": "rzemulatorns",
+				"AuthorizationRules": [
+					{
+						"Name": "RootManageSharedAccessKey",
+						"Rights": [ "Listen", "Manage", "Send" ],
+						"PrimaryKey": "SAS_KEY_VALUE"
+					}
+				],
+				"HybridConnections": [
+					/* needs a token */
+					{ "Name": "site-a/api", "Properties": { "UserMetadata": "caf\u00e9" } },
+					{
+						"Name": "open",
+						"Properties": { "RequiresClientAuthorization": false },
+						"AuthorizationRules": [
+							{ "Name": "l", "Rights": ["Listen"], "PrimaryKey": "env:KEY" },
+						],
+					},
+				]
+			}
+		],
+		"Logging": { "Type": "File" }
+	}
+}
+`
+
+// eventHubsForm says the same with the words of the Event Hubs emulator, in
+// YAML and in another letter case.
+const eventHubsForm = `
+userConfig:
+  namespaceConfig:
+    - type: relay
+      name: rzemulatorns
+      authorizationRules:
+        - { name: RootManageSharedAccessKey, rights: [Listen, Manage, Send],
+            primaryKey: SAS_KEY_VALUE }
+      hybridConnections:
+        - name: site-a/api
+          properties: { userMetadata: café, requiresClientAuthorization: true }
+        - name: open
+          properties: { requiresClientAuthorization: false }
+          authorizationRules:
+            - { name: l, rights: [Listen], primaryKey: env:KEY }
+  loggingConfig: { type: File }
+`
+
+var emulatorWant = []namespace.Definition{{
+	Name: "rzemulatorns",
+	Rules: []namespace.Rule{{
+		Name: "RootManageSharedAccessKey", Rights: sas.Listen | sas.Manage | sas.Send,
+		PrimaryKey: "SAS_KEY_VALUE",
+	}},
+	HybridConnections: []namespace.Entity{
+		{Name: "site-a/api", RequiresClientAuthorization: true, UserMetadata: "café"},
+		{Name: "open", Rules: []namespace.Rule{
+			{Name: "l", Rights: sas.Listen, PrimaryKey: "k"},
+		}},
+	},
+}}
+
+func TestLoadEmulator(t *testing.T) {
+	t.Setenv("KEY", "k")
+	for name, content := range map[string]string{
+		"Service Bus form": serviceBusForm, "Event Hubs form": eventHubsForm,
+	} {
+		got, err := LoadEmulator(write(t, "Config.json", content))
+		if err != nil || !reflect.DeepEqual(got, emulatorWant) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestEmulatorErrors(t *testing.T) {
+	within := func(s string) string {
+		return `{"UserConfig": {"Namespaces": [{"Name": "rzemulatorns", ` + s + `}]}}`
+	}
+	for name, c := range map[string]struct{ file, want string }{
+		"nothing": {
+			"", "UserConfig: want a mapping with Namespaces, got nothing (FILE:1)"},
+		"other top": {`{"Namespaces": []}`, "Namespaces: unknown key (FILE:1)"},
+		"misspelled": {
+			`{"UserConfig": {"Namespace": []}}`,
+			"UserConfig.Namespace: unknown key, did you mean UserConfig.Namespaces? (FILE:1)"},
+		"WCF relays": {
+			within(`"WcfRelays": [{"Name": "echo"}]`),
+			"UserConfig.Namespaces[0].WcfRelays: not yet: " +
+				"WCF relays are not part of this build; remove them (FILE:1)"},
+		"WCF relays, other case": {
+			within(`"wcfRelays": []`), "UserConfig.Namespaces[0].wcfRelays: not yet: " +
+				"WCF relays are not part of this build; remove them (FILE:1)"},
+		"rule set": {
+			within(`"NetworkRuleSet": {"DefaultAction": "Deny"}`),
+			"UserConfig.Namespaces[0].NetworkRuleSet: not yet: " +
+				"restrict addresses in front of the gateway and remove it (FILE:1)"},
+		"quotas": {
+			within(`"Quotas": {}`), "UserConfig.Namespaces[0].Quotas: not yet: " +
+				"set gateway.listeners_max instead and remove them (FILE:1)"},
+		"queues": {
+			within(`"Queues": []`), "UserConfig.Namespaces[0].Queues: unknown key (FILE:1)"},
+		"type outside NamespaceConfig": {
+			within(`"Type": "Relay"`), "UserConfig.Namespaces[0].Type: unknown key (FILE:1)"},
+		"event hubs": {
+			`{"UserConfig": {"NamespaceConfig": [{"Type": "EventHub", "Name": "a"}]}}`,
+			"UserConfig.NamespaceConfig[0].Type: want Relay, got EventHub (FILE:1)"},
+		"both spellings": {
+			`{"UserConfig": {"Namespaces": [], "NamespaceConfig": []}}`,
+			"UserConfig.NamespaceConfig: given beside Namespaces; want one (FILE:1)"},
+		"bad name": {
+			"UserConfig:\n  Namespaces:\n  - Name: a\n    HybridConnections:\n    - Name: /x\n",
+			"UserConfig.Namespaces[0].HybridConnections[0].Name: want 1–260 letters, digits " +
+				"and -._/, a letter or digit at both ends, no segment that is empty or dots, " +
+				`got "/x" (FILE:5)`},
+		"name twice": {
+			"UserConfig:\n  NamespaceConfig:\n  - Name: a\n    Hosts: [a]\n  - Name: b\n    Hosts: [A]\n",
+			"UserConfig.NamespaceConfig[1].Hosts[0]: want another name than " +
+				`UserConfig.NamespaceConfig[0].Hosts[0], got "a" (FILE:6)`},
+		"no key": {
+			within("\"AuthorizationRules\":\n[{\"Name\": \"r\", \"Rights\": [\"Send\"]}]"),
+			"UserConfig.Namespaces[0].AuthorizationRules[0].PrimaryKey: want 1–256 printable " +
+				"ASCII characters without blanks and semicolons, got 0 (FILE:2)"},
+		"twice in another case": {
+			within(`"name": "b"`), "UserConfig.Namespaces[0].name: given twice (FILE:1)"},
+		"not among properties": {
+			within("\"HybridConnections\": [{\"Name\": \"e\",\n\"RequiresClientAuthorization\": true}]"),
+			"UserConfig.Namespaces[0].HybridConnections[0].RequiresClientAuthorization: " +
+				"unknown key (FILE:2)"},
+		"no boolean": {
+			within(`"HybridConnections": [{"Properties": {"RequiresClientAuthorization": 1}}]`),
+			"UserConfig.Namespaces[0].HybridConnections[0].Properties." +
+				"RequiresClientAuthorization: want true | false, got 1 (FILE:1)"},
+		"logging": {
+			`{"UserConfig": {"Logging": {"Level": "x"}}}`,
+			"UserConfig.Logging.Level: unknown key (FILE:1)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := write(t, "Config.json", c.file)
+			_, err := LoadEmulator(file)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(err.Error(), file, "FILE"); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPlainJSON(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{`{"a": 1}`, `{"a": 1}`},
+		{"{ // x\n}", "{     \n}"},
+		{"{ /* x\n, */ }", "{     \n     }"},
+		{`["//", "/*", "a\"//"]`, `["//", "/*", "a\"//"]`},
+		{`[1, 2, ]`, `[1, 2  ]`},
+		{`[1, /* x */ ]`, `[1          ]`},
+		{`[","]`, `[","]`},
+		{`[1,,]`, `[1, ]`},
+		{`"\`, `"\`},
+		{`/`, `/`},
+		{`/*`, `/*`},
+		{`//`, `  `},
+	} {
+		if got := string(plainJSON([]byte(c.in))); got != c.want {
+			t.Errorf("plainJSON(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// FuzzEmulator: any file gives definitions or errors, each one line, with the
+// path of the file and without the value of a key.
+func FuzzEmulator(f *testing.F) {
+	f.Add([]byte(serviceBusForm))
+	f.Add([]byte(eventHubsForm))
+	f.Add([]byte(`{"UserConfig": {"Namespaces": [{"WcfRelays": [{}], "Name": ["a"]}]}}`))
+	f.Add([]byte("UserConfig: {Namespaces: [{AuthorizationRules: [{PrimaryKey: env:NO}]}]}"))
+	f.Add([]byte("a: &x [*x]\n---\nb: !t c\n<<: d"))
+	f.Add([]byte("{\"a\": [1, // x\n2,], /* y */ }"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		root, err := parseTree("FILE", b)
+		if err == nil {
+			_, err = emulatorDefinitions("FILE", root, map[string]string{"KEY": "k"})
+		}
+		checkErrors(t, err)
+	})
+}
+
+// FuzzFile does the same for our own file.
+func FuzzFile(f *testing.F) {
+	f.Add([]byte(contoso))
+	f.Add([]byte("gateway:\n  id: 1\n  rendezvous_windw: 5s\nlog: [a]\n"))
+	f.Add([]byte(`{"gateway": {"id": 1, "id": 2}, "limits": {"head_bytes": 1.5e3}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		root, err := parseTree("FILE", b)
+		if err == nil {
+			var c Config
+			l := newLoader(nil)
+			l.tree(&c, "FILE", root)
+			err = errors.Join(l.errs...)
+		}
+		checkErrors(t, err)
+	})
+}
+
+// checkErrors: every error is an *Error of one line that names its place.
+func checkErrors(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		var one *Error
+		if !errors.As(err, &one) || !strings.HasPrefix(one.Source, "FILE:") {
+			t.Errorf("no place: %q", err)
+		}
+		if strings.ContainsAny(err.Error(), "\n\r") || !utf8.ValidString(err.Error()) {
+			t.Errorf("not a line: %q", err)
+		}
+	}
+}

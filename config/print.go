@@ -1,0 +1,98 @@
+package config
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/relayhouse/relayhouse/namespace"
+)
+
+// Print writes the settings as YAML that Load reads, but for the keys, which
+// are masked. It is what a node runs with, from all sources together.
+func (c Config) Print(w io.Writer) error {
+	p := printer{bufio.NewWriter(w)}
+	section := ""
+	for _, s := range c.settings() {
+		now, key := cutLast(s.path)
+		if now != section {
+			p.line(0, now+":")
+			section = now
+		}
+		value := s.get()
+		if s.kind == "string" {
+			value = strconv.Quote(value)
+		}
+		p.line(1, key+": "+value)
+	}
+	if len(c.Namespaces) == 0 {
+		p.line(0, "namespaces: []")
+	} else {
+		p.line(0, "namespaces:")
+	}
+	for _, d := range c.Namespaces {
+		p.definition(d)
+	}
+	return p.w.Flush()
+}
+
+// printer keeps the first error of its writer until Flush.
+type printer struct{ w *bufio.Writer }
+
+func (p printer) line(depth int, text string) {
+	_, _ = fmt.Fprintf(p.w, "%s%s\n", strings.Repeat("  ", depth), text)
+}
+
+func (p printer) definition(d namespace.Definition) {
+	p.line(1, "- name: "+strconv.Quote(d.Name))
+	if len(d.Hosts) > 0 {
+		p.line(2, "hosts: "+quotedList(d.Hosts))
+	}
+	p.rules(2, d.Rules)
+	if len(d.HybridConnections) > 0 {
+		p.line(2, "hybrid_connections:")
+	}
+	for _, e := range d.HybridConnections {
+		p.line(3, "- name: "+strconv.Quote(e.Name))
+		p.line(4, "requires_client_authorization: "+
+			strconv.FormatBool(e.RequiresClientAuthorization))
+		p.line(4, "user_metadata: "+strconv.Quote(e.UserMetadata))
+		p.line(4, "listeners_max: "+strconv.Itoa(e.ListenersMax))
+		p.rules(4, e.Rules)
+	}
+}
+
+func (p printer) rules(depth int, rules []namespace.Rule) {
+	if len(rules) > 0 {
+		p.line(depth, "authorization_rules:")
+	}
+	for _, r := range rules {
+		rights := strings.Split(r.Rights.String(), ",")
+		if r.Rights == 0 {
+			rights = nil
+		}
+		p.line(depth+1, "- name: "+strconv.Quote(r.Name))
+		p.line(depth+2, "rights: "+quotedList(rights))
+		p.line(depth+2, "primary_key: "+masked(r.PrimaryKey))
+		if r.SecondaryKey != "" {
+			p.line(depth+2, "secondary_key: "+masked(r.SecondaryKey))
+		}
+	}
+}
+
+func masked(key string) string {
+	if key == "" {
+		return `""`
+	}
+	return strconv.Quote(keyMask)
+}
+
+func quotedList(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, t := range texts {
+		quoted[i] = strconv.Quote(t)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

@@ -1,0 +1,226 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one setting of one Config, bound to its field.
+type setting struct {
+	path string
+	kind string // As in the help of a flag: int, bytes, duration, bool, string.
+	def  string
+	want string // The range in words.
+	doc  string
+
+	// set reads a text and stores it; false when it is not of the kind.
+	set func(text string) bool
+	// get returns the value as text that set reads.
+	get func() string
+	// valid tells whether the value is in the range.
+	valid func() bool
+}
+
+func (s *setting) wrong(got, source string) *Error {
+	if got == "" {
+		got = "nothing"
+	}
+	return &Error{s.path, fmt.Sprintf("want %s, got %s", s.want, got), source}
+}
+
+// Sizes.
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// number is an integer in [low, high]. A word other than "" names what zero
+// means, which is then allowed too.
+func number(path string, p *int, def string, low, high int, zero, doc string) setting {
+	return setting{
+		path: path, kind: "int", def: def, doc: doc,
+		want: orZero(fmt.Sprintf("%d–%d", low, high), zero),
+		set: func(text string) bool {
+			n, err := strconv.Atoi(text)
+			*p = n
+			return err == nil
+		},
+		get:   func() string { return strconv.Itoa(*p) },
+		valid: func() bool { return zero != "" && *p == 0 || low <= *p && *p <= high },
+	}
+}
+
+// size is a number of bytes in [low, high].
+func size[T int | int64](path string, p *T, def string, low, high int64, doc string) setting {
+	return setting{
+		path: path, kind: "bytes", def: def, doc: doc,
+		want: formatSize(low) + "–" + formatSize(high),
+		set: func(text string) bool {
+			n, ok := parseSize(text)
+			*p = T(n)
+			return ok && int64(*p) == n
+		},
+		get:   func() string { return formatSize(int64(*p)) },
+		valid: func() bool { return low <= int64(*p) && int64(*p) <= high },
+	}
+}
+
+// inSteps narrows a size to multiples of step.
+func (s setting) inSteps(p *int, step int) setting {
+	inRange := s.valid
+	s.want += ", a multiple of " + formatSize(int64(step))
+	s.valid = func() bool { return inRange() && *p%step == 0 }
+	return s
+}
+
+// span is a duration in [low, high]; for zero see number.
+func span(
+	path string, p *time.Duration, def string, low, high time.Duration, zero, doc string,
+) setting {
+	return setting{
+		path: path, kind: "duration", def: def, doc: doc,
+		want: orZero(formatSpan(low)+"–"+formatSpan(high), zero),
+		set: func(text string) bool {
+			d, err := time.ParseDuration(text)
+			*p = d
+			return err == nil
+		},
+		get:   func() string { return formatSpan(*p) },
+		valid: func() bool { return zero != "" && *p == 0 || low <= *p && *p <= high },
+	}
+}
+
+// choice is one of a few values.
+func choice[T string | int](path string, p *T, def T, doc string, values ...T) setting {
+	var texts []string
+	for _, v := range values {
+		texts = append(texts, fmt.Sprint(v))
+	}
+	index := func(text string) int {
+		for i := range texts {
+			if texts[i] == text {
+				return i
+			}
+		}
+		return -1
+	}
+	kind := "string"
+	if _, ok := any(def).(int); ok {
+		kind = "int"
+	}
+	return setting{
+		path: path, kind: kind, def: fmt.Sprint(def), doc: doc,
+		want: strings.Join(texts, " | "),
+		set: func(text string) bool {
+			i := index(text)
+			if i >= 0 {
+				*p = values[i]
+			}
+			return i >= 0
+		},
+		get:   func() string { return fmt.Sprint(*p) },
+		valid: func() bool { return index(fmt.Sprint(*p)) >= 0 },
+	}
+}
+
+// boolean is true or false.
+func boolean(path string, p *bool, def, doc string) setting {
+	return setting{
+		path: path, kind: "bool", def: def, want: "true | false", doc: doc,
+		set: func(text string) bool {
+			*p = text == "true"
+			return *p || text == "false"
+		},
+		get:   func() string { return strconv.FormatBool(*p) },
+		valid: func() bool { return true },
+	}
+}
+
+// str is a string with a check of its own; empty means off and is allowed.
+func str(path string, p *string, def, want string, ok func(string) bool, doc string) setting {
+	return setting{
+		path: path, kind: "string", def: def, want: want + ", or empty", doc: doc,
+		set:   func(text string) bool { *p = text; return true },
+		get:   func() string { return *p },
+		valid: func() bool { return *p == "" || ok(*p) },
+	}
+}
+
+func orZero(want, zero string) string {
+	if zero == "" {
+		return want
+	}
+	return want + ", or 0 for " + zero
+}
+
+// isHostPort tells whether s is an address to listen on: a host or nothing,
+// and a port in digits.
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// isBaseURL tells whether s is ws://host[:port] or wss://host[:port], with
+// nothing behind.
+func isBaseURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" {
+		return false
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	return s == u.Scheme+"://"+u.Host && !strings.HasSuffix(u.Host, ":")
+}
+
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{{"GiB", gib}, {"MiB", mib}, {"KiB", kib}}
+
+func parseSize(text string) (int64, bool) {
+	unit := int64(1)
+	for _, u := range sizeUnits {
+		if digits, ok := strings.CutSuffix(text, u.name); ok {
+			text, unit = strings.TrimRight(digits, " "), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n * unit, err == nil && n >= 0 && n <= (1<<62)/unit
+}
+
+func formatSize(n int64) string {
+	for _, u := range sizeUnits {
+		if n != 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// formatSpan writes 1h where time.Duration writes 1h0m0s.
+func formatSpan(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	if d == 0 {
+		s = "0"
+	}
+	return s
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"time"
+
+	"github.com/relayhouse/relayhouse/namespace"
+)
+
+// settings returns every setting but the namespaces, bound to c, in the order
+// of help texts and of Print. The ranges are sanity bounds: below them clients
+// break, above them memory or patience does.
+func (c *Config) settings() []setting {
+	var all []setting
+	for _, section := range [][]setting{
+		c.Listen.settings(), c.Admin.settings(), c.Gateway.settings(),
+		c.Gateway.abuseSettings(), c.Relay.settings(), c.Limits.settings(),
+		c.Engine.settings(), c.TCP.settings(), c.Drain.settings(), c.Log.settings(),
+	} {
+		all = append(all, section...)
+	}
+	return all
+}
+
+func (l *Listen) settings() []setting {
+	return []setting{
+		str("listen.http", &l.HTTP, "127.0.0.1:8080", "host:port", isHostPort,
+			"address for plain HTTP and WebSockets; port 0 picks a free one"),
+		str("listen.https", &l.HTTPS, "", "host:port", isHostPort,
+			"address for TLS; not part of this build"),
+	}
+}
+
+func (a *Admin) settings() []setting {
+	return []setting{
+		str("admin.listen", &a.Listen, "127.0.0.1:9090", "host:port", isHostPort,
+			"address of the admin port; it has no authentication, keep it private"),
+		number("admin.closed_history", &a.ClosedHistory, "256", 0, 65536, "",
+			"closed connections that /status/closed remembers"),
+	}
+}
+
+// Defaults of protocol timers and quotas are those of hybrid-connections §9.
+func (g *Gateway) settings() []setting {
+	return []setting{
+		number("gateway.id", &g.ID, "0", 0, 65535, "",
+			"number of this gateway, the n of the suffix _Gn of tracking ids"),
+		str("gateway.advertised_url", &g.AdvertisedURL, "",
+			"ws://host[:port] or wss://host[:port]", isBaseURL,
+			"base of rendezvous addresses; when empty, the host that the listener used"),
+		choice("gateway.advertised_scheme", &g.AdvertisedScheme, "ws",
+			"scheme of rendezvous addresses while advertised_url is empty", "ws", "wss"),
+		span("gateway.rendezvous_window", &g.RendezvousWindow, "30s",
+			time.Second, 30*time.Second, "",
+			"time that a listener has to accept a sender"),
+		number("gateway.listeners_max", &g.ListenersMax, "25", 1, namespace.ListenersMaxMax, "",
+			"listeners of one entity that does not set its own"),
+		number("gateway.pending_max", &g.PendingMax, "65536", 1, mib, "",
+			"senders that wait to be accepted, in all"),
+		span("gateway.token_skew", &g.TokenSkew, "5m", 0, time.Hour, "",
+			"how long after its expiry a token is still taken"),
+		number("gateway.token_cache", &g.TokenCache, "65536", 0, mib, "",
+			"verified tokens to remember"),
+		span("gateway.listener_ping", &g.ListenerPing, "1m", time.Second, 10*time.Minute, "",
+			"silence of a listener after which it is pinged"),
+		span("gateway.listener_ping_grace", &g.ListenerPingGrace, "30s",
+			time.Second, 5*time.Minute, "",
+			"silence after the ping that ends the control channel"),
+		choice("gateway.forbidden_status_for_missing_claim",
+			&g.ForbiddenStatusForMissingClaim, 401,
+			"status for a valid token that lacks the right", 401, 403),
+		boolean("gateway.unprefixed_reject", &g.UnprefixedReject, "true",
+			"take statusCode without sb-hc- behind our sb-hc-id as a rejection"),
+		number("gateway.connections_max", &g.ConnectionsMax, "0", 16, mib,
+			"the descriptor limit minus a reserve",
+			"connections of clients"),
+	}
+}
+
+// abuseSettings bound what failing handshakes of one address may cost.
+func (g *Gateway) abuseSettings() []setting {
+	return []setting{
+		number("gateway.failure_rate", &g.FailureRate, "50", 1, 100_000, "",
+			"failed handshakes per second and address that are answered at once"),
+		number("gateway.failure_burst", &g.FailureBurst, "200", 1, mib, "",
+			"failed handshakes above the rate before answers are delayed"),
+		span("gateway.failure_delay", &g.FailureDelay, "1s", 0, 10*time.Second, "",
+			"delay of an answer above the rate"),
+		number("gateway.failure_held_max", &g.FailureHeldMax, "64", 0, 65536, "",
+			"delayed answers per address; above it connections are dropped"),
+	}
+}
+
+func (r *Relay) settings() []setting {
+	return []setting{
+		span("relay.half_idle", &r.HalfIdle, "1m", time.Second, time.Hour, "never",
+			"idle time after which a half-closed relay ends"),
+		span("relay.send_stall", &r.SendStall, "1m", time.Second, time.Hour, "never",
+			"time without progress after which a receiver is given up"),
+		span("relay.linger", &r.Linger, "5s", 100*time.Millisecond, time.Minute, "",
+			"time for the last bytes of a closing connection"),
+	}
+}
+
+func (l *Limits) settings() []setting {
+	return []setting{
+		size("limits.head_bytes", &l.HeadBytes, "32KiB", 4*kib, 64*kib,
+			"size of a request head"),
+		span("limits.head_timeout", &l.HeadTimeout, "10s", time.Second, 2*time.Minute, "",
+			"time for a request head to arrive"),
+		size("limits.head_memory", &l.HeadMemory, "64MiB", mib, 4*gib,
+			"request heads in progress, of all connections"),
+		size("limits.control_message", &l.ControlMessage, "256KiB", 64*kib, mib,
+			"text message from a listener"),
+		size("limits.control_queue", &l.ControlQueue, "1MiB", 128*kib, 64*mib,
+			"bytes queued towards one listener"),
+		size("limits.leftover_memory", &l.LeftoverMemory, "256MiB", mib, 64*gib,
+			"bytes held for slow receivers, above which reads shrink"),
+	}
+}
+
+func (e *Engine) settings() []setting {
+	return []setting{
+		number("engine.loops", &e.Loops, "0", 1, 256, "one per CPU", "event loops"),
+		size("engine.read_buffer", &e.ReadBuffer, "256KiB", 64*kib, mib,
+			"read buffer of a loop").inSteps(&e.ReadBuffer, 4*kib),
+		size("engine.turn_bytes", &e.TurnBytes, "256KiB", 64*kib, 8*mib,
+			"bytes that one connection may move before others have their turn"),
+		span("engine.tick", &e.Tick, "1s", 10*time.Millisecond, time.Second, "",
+			"resolution of timers"),
+	}
+}
+
+func (t *TCP) settings() []setting {
+	return []setting{
+		span("tcp.keepalive", &t.Keepalive, "1m", 10*time.Second, 2*time.Hour, "off",
+			"idle time before TCP keep-alive probes"),
+		span("tcp.user_timeout", &t.UserTimeout, "0", time.Second, time.Hour, "off",
+			"time without acknowledgement before TCP gives up (TCP_USER_TIMEOUT)"),
+		number("tcp.backlog", &t.Backlog, "4096", 1, 65535, "",
+			"connections that the kernel queues for accept"),
+	}
+}
+
+func (d *Drain) settings() []setting {
+	return []setting{
+		span("drain.delay", &d.Delay, "0", 0, 5*time.Minute, "",
+			"time between not being ready and closing the listening sockets"),
+		span("drain.timeout", &d.Timeout, "1m", 0, 24*time.Hour, "",
+			"time that relayed connections get to end"),
+	}
+}
+
+func (l *Log) settings() []setting {
+	return []setting{
+		choice("log.level", &l.Level, "info",
+			"least severity that is written", "debug", "info", "warn", "error"),
+		choice("log.format", &l.Format, "auto",
+			"auto is text on a terminal, else json", "auto", "json", "text"),
+	}
+}

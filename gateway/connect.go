@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/relayhouse/relayhouse/engine"
+	"github.com/relayhouse/relayhouse/hyco"
+	"github.com/relayhouse/relayhouse/metrics"
+	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/rendezvous"
+	"github.com/relayhouse/relayhouse/sas"
+	"github.com/relayhouse/relayhouse/wsframe"
+)
+
+// lostGrace is how long a sender goes on waiting when the control channel of
+// its listener has ended: the rendezvous connection may be on its way
+// (section 2.8 of the protocol page).
+const lostGrace = 5 * time.Second
+
+// sender is the handler of a sender that waits: a pending rendezvous.
+type sender struct {
+	// Fixed after connect. Read from any loop.
+	g         *Gateway
+	ref       engine.Ref
+	peer      netip.AddrPort
+	entity    *namespace.Entity
+	id        string // tracking id
+	key       string // Sec-WebSocket-Key
+	protocols []string
+	since     time.Time
+
+	// Owned by the loop.
+	request  *request // for the messages to listeners
+	rest     []byte   // what came behind the head
+	charged  int64    // bytes counted in Gateway.headMemory
+	pending  rendezvous.ID
+	tried    []*listener // listeners that did not take the message
+	chosen   *listener
+	orphan   bool // chosen has gone
+	resolved bool
+}
+
+// connect authorizes a sender, reserves its rendezvous and has a listener told.
+func (g *Gateway) connect(c *engine.Conn, r *request, rest []byte) {
+	entity, _ := r.ns.Find(r.target.Path)
+	_, err := r.authorize(entity, sas.Send)
+	if err != nil {
+		g.refuse(c, r, asRefusal(err))
+		return
+	}
+	if g.draining.Load() {
+		g.refuse(c, r, hyco.RefusalDraining)
+		return
+	}
+	s := &sender{
+		g: g, ref: c.Ref(), peer: c.Peer(), entity: entity, id: r.id, key: strings.Clone(r.key),
+		protocols: r.protocols(), since: r.now, request: r, charged: int64(r.size + len(rest)),
+	}
+	if g.headMemory.Add(s.charged) > g.cfg.HeadMemory {
+		g.headMemory.Add(-s.charged)
+		g.cfg.Counters.Throttled("head_memory")
+		g.refuse(c, r, hyco.RefusalOverloaded)
+		return
+	}
+	if s.pending, err = g.table.Reserve(s, r.now); err != nil {
+		g.headMemory.Add(-s.charged)
+		g.cfg.Counters.Throttled("pending_max")
+		g.refuse(c, r, hyco.RefusalOverloaded)
+		return
+	}
+	s.rest = slices.Clone(rest)
+	c.SetHandler(s)
+	c.SetRole(metrics.RoleSender)
+	c.Pause()
+	c.SetDeadline(g.ticks(c, g.cfg.RendezvousWindow))
+	if c.HungUp() {
+		s.Hangup(c)
+		return
+	}
+	s.announce(c)
+}
+
+// announce sends the accept message to a listener that has not been tried.
+// Once a listener's socket has taken it, nobody else is asked.
+func (s *sender) announce(c *engine.Conn) {
+	l, refusal := s.pick()
+	if refusal != nil {
+		s.fail(c, refusal)
+		return
+	}
+	message, err := s.message(l, c)
+	if err != nil {
+		s.fail(c, asRefusal(err))
+		return
+	}
+	s.chosen = l
+	l.waiting.Add(1)
+	if l.ref.Loop() == c.Loop() {
+		if !l.deliver(message) {
+			s.undelivered(c, l)
+		}
+		return
+	}
+	l.ref.Post(func(lc *engine.Conn) {
+		if lc != nil && l.deliver(message) {
+			return
+		}
+		s.ref.Post(func(c *engine.Conn) {
+			if c != nil && c.Handler() == engine.Handler(s) {
+				s.undelivered(c, l)
+			}
+		})
+	})
+}
+
+// undelivered goes on to another listener.
+func (s *sender) undelivered(c *engine.Conn, l *listener) {
+	l.waiting.Add(-1)
+	s.chosen = nil
+	s.tried = append(s.tried, l)
+	s.announce(c)
+}
+
+// pick chooses among the listeners that the sender allows and that have not
+// been tried.
+func (s *sender) pick() (*listener, *hyco.Refusal) {
+	head := &s.request.head
+	f := rendezvous.Filter{
+		Allowed:    slices.Collect(head.Tokens(hyco.HeaderAllowedListeners)),
+		Disallowed: slices.Collect(head.Tokens(hyco.HeaderDisallowedListeners)),
+	}
+	var skip func(*listener) bool
+	if len(s.tried) > 0 {
+		skip = func(l *listener) bool { return slices.Contains(s.tried, l) }
+	}
+	l, err := s.g.table.Pick(s.entity.Key(), f, skip)
+	switch {
+	case err == nil:
+		return l, nil
+	case len(s.tried) > 0:
+		return nil, hyco.RefusalListenerBusy
+	case errors.Is(err, rendezvous.ErrNoneMatches):
+		return nil, hyco.RefusalNoListenerMatches
+	}
+	return nil, hyco.RefusalNoListeners
+}
+
+// message is the accept message for one listener, as a WebSocket frame.
+func (s *sender) message(l *listener, c *engine.Conn) ([]byte, error) {
+	r := s.request
+	address := hyco.AppendAcceptAddress(nil, l.base, r.target, s.pending.String(), s.id)
+	body, err := hyco.AppendAccept(nil, string(address), s.id, r.head.Fields, c.Peer())
+	if err != nil {
+		return nil, err
+	}
+	return wsframe.AppendFrame(make([]byte, 0, len(body)+wsframe.HeaderMax), wsframe.OpText, body), nil
+}
+
+// fail answers the sender with a refusal, unless a rendezvous connection has
+// claimed it already: then that one settles it.
+func (s *sender) fail(c *engine.Conn, refusal *hyco.Refusal) {
+	if _, mine := s.g.table.Drop(s.pending); mine {
+		s.refuse(c, refusal)
+	}
+}
+
+// refuse answers a sender that has been taken out of the table.
+func (s *sender) refuse(c *engine.Conn, refusal *hyco.Refusal) {
+	r := s.request
+	s.settle()
+	c.SetDeadline(0)
+	s.g.refuse(c, r, refusal)
+}
+
+// settle ends the wait: what it holds is let go.
+func (s *sender) settle() {
+	if s.resolved {
+		return
+	}
+	s.resolved = true
+	s.g.headMemory.Add(-s.charged)
+	s.request = nil
+	if s.chosen != nil {
+		s.chosen.waiting.Add(-1)
+		s.chosen = nil
+	}
+}
+
+// Data does not come: the connection is paused.
+func (s *sender) Data(*engine.Conn, []byte) {}
+
+// Drained does not come: nothing is written while it waits.
+func (s *sender) Drained(*engine.Conn) {}
+
+// Hangup: the sender does not wait any longer. Its address dies with it.
+func (s *sender) Hangup(c *engine.Conn) {
+	if _, mine := s.g.table.Drop(s.pending); mine {
+		s.settle()
+		c.Close(metrics.CloseSenderLost)
+	}
+}
+
+// Timeout: nobody accepted within the window, or within the grace after the
+// listener was lost.
+func (s *sender) Timeout(c *engine.Conn) {
+	if s.orphan {
+		s.fail(c, hyco.RefusalListenerLost)
+		return
+	}
+	s.g.cfg.Counters.AcceptTimeouts.Add(1)
+	s.g.cfg.Log.Info("accept timed out", slog.String("event", "ListenerAcceptingConnectionTimeout"),
+		slog.String("entity", s.entity.Key()), slog.String("trackingId", s.id))
+	s.fail(c, hyco.RefusalAcceptTimeout)
+}
+
+// Closed: the connection ended while it waited.
+func (s *sender) Closed(c *engine.Conn, reason metrics.CloseReason) {
+	s.g.table.Drop(s.pending)
+	s.settle()
+	s.g.closed(c, metrics.RoleSender, reason, s.entity.Key(), s.id, s.since, "")
+}
+
+// listenerLost hastens the senders that were announced to l and still wait.
+func (g *Gateway) listenerLost(l *listener) {
+	for _, loop := range l.ref.Loop().Engine().Loops() {
+		loop.Post(func(loop *engine.Loop) {
+			loop.Each(math.MaxInt, func(c *engine.Conn) {
+				s, ok := c.Handler().(*sender)
+				if ok && s.chosen == l && !s.resolved {
+					s.orphan = true
+					c.SetDeadline(min(g.ticks(c, lostGrace), g.ticks(c, g.cfg.RendezvousWindow)))
+				}
+			})
+		})
+	}
+}
+
+// offered says whether the sender offered a subprotocol, in any letter case.
+func (s *sender) offered(protocol string) bool {
+	return slices.ContainsFunc(s.protocols, func(p string) bool {
+		return strings.EqualFold(p, protocol)
+	})
+}

@@ -1,0 +1,139 @@
+package gateway
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/relayhouse/relayhouse/engine"
+	"github.com/relayhouse/relayhouse/gatewaystore"
+	"github.com/relayhouse/relayhouse/hyco"
+	"github.com/relayhouse/relayhouse/metrics"
+	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/rendezvous"
+)
+
+// Config holds the limits and parts of a gateway. The limits are settings of
+// the same name, documented and checked in package config.
+type Config struct {
+	ID               int    // n of the suffix _G{n} of tracking ids
+	AdvertisedURL    string // ws://host[:port] of rendezvous addresses; "" = the listener's Host
+	AdvertisedScheme string // ws or wss, where AdvertisedURL is empty
+
+	RendezvousWindow time.Duration
+	ListenersMax     int
+	PendingMax       int
+
+	HeadBytes   int           // one request head
+	HeadTimeout time.Duration // for it to arrive
+	HeadMemory  int64         // all heads in progress or waiting, in bytes
+
+	ControlMessage    int // text message from a listener, in bytes
+	ControlQueue      int // bytes queued towards one listener
+	ListenerPing      time.Duration
+	ListenerPingGrace time.Duration
+
+	TokenSkew        time.Duration
+	UnprefixedReject bool
+
+	FailureRate    float64 // failed handshakes per second and address
+	FailureBurst   int
+	FailureDelay   time.Duration
+	FailureHeldMax int
+
+	Namespaces *namespace.Store
+	Authorizer *namespace.Authorizer
+	Store      gatewaystore.Store
+	Counters   *metrics.Gateway
+	History    *metrics.History
+	Log        *slog.Logger
+	Random     func() uint64 // nil but in simulations
+	Now        func() time.Time
+}
+
+// Gateway is the relay role of one process. Make it with New and give Accept
+// to an engine.
+type Gateway struct {
+	// Fixed after New.
+	cfg   Config
+	table *rendezvous.Table[*listener, *sender]
+	heads *headHandler
+
+	limiter    *limiter
+	headMemory atomic.Int64
+	draining   atomic.Bool
+}
+
+// New makes a gateway.
+func New(cfg Config) *Gateway {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	g := &Gateway{
+		cfg: cfg,
+		table: rendezvous.New[*listener, *sender](rendezvous.Config{
+			PendingMax: cfg.PendingMax,
+			Window:     cfg.RendezvousWindow,
+			Random:     cfg.Random,
+		}),
+		limiter: newLimiter(cfg.FailureRate, cfg.FailureBurst, cfg.FailureHeldMax),
+	}
+	g.heads = &headHandler{g: g}
+	return g
+}
+
+// overloadWait is how long a connection over the limit may take to send what
+// the refusal answers.
+const overloadWait = 2 * time.Second
+
+// Accept gives a new connection its first handler; it is engine.Config.Accept.
+func (g *Gateway) Accept(c *engine.Conn, overloaded bool) engine.Handler {
+	if overloaded {
+		c.SetDeadline(g.ticks(c, overloadWait))
+		return &overload{g: g}
+	}
+	c.SetDeadline(g.ticks(c, g.cfg.HeadTimeout))
+	return g.heads
+}
+
+func (g *Gateway) ticks(c *engine.Conn, d time.Duration) uint32 {
+	return c.Loop().Engine().Ticks(d)
+}
+
+// trackingID is the id under which a client's request is logged and answered:
+// the client's own, if it is fit, with the mark of this gateway.
+func (g *Gateway) trackingID(sent string) string {
+	id, _ := hyco.CleanID(sent)
+	return hyco.WithGateway(id, g.cfg.ID)
+}
+
+// Listeners is the number of registered listeners.
+func (g *Gateway) Listeners() int { return g.table.ListenersAll() }
+
+// Pending is the number of senders that wait for their rendezvous.
+func (g *Gateway) Pending() int { return g.table.Pending() }
+
+// HeadMemory is the number of bytes held by request heads that are in progress
+// or belong to waiting senders.
+func (g *Gateway) HeadMemory() int64 { return g.headMemory.Load() }
+
+// noEvents is embedded by handlers that do not expect some of the events.
+type noEvents struct{}
+
+func (noEvents) Data(*engine.Conn, []byte)                {}
+func (noEvents) Hangup(*engine.Conn)                      {}
+func (noEvents) Timeout(*engine.Conn)                     {}
+func (noEvents) Drained(*engine.Conn)                     {}
+func (noEvents) Closed(*engine.Conn, metrics.CloseReason) {}
+
+// closed records the end of a connection in the closed history.
+func (g *Gateway) closed(c *engine.Conn, role metrics.Role, reason metrics.CloseReason,
+	entity, trackingID string, since time.Time, detail string) {
+	in, out := c.Bytes()
+	now := g.cfg.Now()
+	g.cfg.History.Add(metrics.Closed{
+		Time: now, Role: role, Reason: reason, Peer: c.Peer(), Entity: entity,
+		TrackingID: trackingID, BytesIn: in, BytesOut: out,
+		Duration: now.Sub(since), Detail: detail,
+	})
+}

@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"strings"
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/relayhouse/relayhouse/engine"
+	"github.com/relayhouse/relayhouse/httphead"
+	"github.com/relayhouse/relayhouse/hyco"
+	"github.com/relayhouse/relayhouse/metrics"
+	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/sas"
+	"github.com/relayhouse/relayhouse/wsframe"
+)
+
+// request is a parsed head on its way to one of listen, connect and accept.
+type request struct {
+	g        *Gateway
+	head     httphead.Head
+	size     int // bytes of the head
+	target   hyco.Target
+	host     string // of the Host header, as sent
+	snapshot *namespace.Snapshot
+	ns       *namespace.Namespace
+	id       string // tracking id, with the gateway's mark
+	key      string // Sec-WebSocket-Key
+	now      time.Time
+}
+
+// headHandler takes connections whose head comes whole in one read, which is
+// nearly all. It has no state of its own; a head that comes in pieces gets a
+// partialHead.
+type headHandler struct {
+	noEvents
+	g *Gateway
+}
+
+func (h *headHandler) Data(c *engine.Conn, p []byte) {
+	end, next := httphead.FindEnd(p, 0)
+	if end > 0 {
+		h.g.route(c, p[:end], p[end:])
+		return
+	}
+	ph := &partialHead{g: h.g, buf: bytebufferpool.Get()}
+	c.SetHandler(ph)
+	ph.add(c, p, next)
+}
+
+func (h *headHandler) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
+
+func (h *headHandler) Timeout(c *engine.Conn) { h.g.refuse(c, nil, hyco.RefusalHeadTimeout) }
+
+// partialHead collects a head that comes in pieces, in a pooled buffer that
+// counts towards Config.HeadMemory.
+type partialHead struct {
+	noEvents
+	g       *Gateway
+	buf     *bytebufferpool.ByteBuffer // nil once released
+	next    int                        // where to go on looking for the end
+	charged int64
+}
+
+func (h *partialHead) Data(c *engine.Conn, p []byte) { h.add(c, p, h.next) }
+
+// add appends p; a head that turns out to be impossible, too large or over the
+// memory of all heads is refused at once.
+func (h *partialHead) add(c *engine.Conn, p []byte, next int) {
+	limit := h.g.cfg.HeadBytes
+	keep := p[:min(len(p), limit+4-h.buf.Len())]
+	before := cap(h.buf.B)
+	_, _ = h.buf.Write(keep)
+	if grown := int64(cap(h.buf.B) - before); h.charged == 0 || grown > 0 {
+		if h.charged == 0 {
+			grown = int64(cap(h.buf.B))
+		}
+		h.charged += grown
+		if h.g.headMemory.Add(grown) > h.g.cfg.HeadMemory {
+			h.g.cfg.Counters.Throttled("head_memory")
+			h.refuse(c, hyco.RefusalOverloaded)
+			return
+		}
+	}
+	if err := httphead.Plausible(h.buf.B); err != nil {
+		h.refuse(c, badHead(err))
+		return
+	}
+	end, next := httphead.FindEnd(h.buf.B, min(next, h.buf.Len()))
+	switch {
+	case end > 0 && end <= limit:
+		rest := p[len(keep)-(h.buf.Len()-end):]
+		head := append([]byte(nil), h.buf.B[:end]...)
+		h.release()
+		h.g.route(c, head, rest)
+	case h.buf.Len() > limit || end > limit:
+		h.refuse(c, hyco.RefusalHeadTooLarge)
+	default:
+		h.next = next
+	}
+}
+
+func (h *partialHead) refuse(c *engine.Conn, r *hyco.Refusal) {
+	h.release()
+	h.g.refuse(c, nil, r)
+}
+
+func (h *partialHead) release() {
+	if h.buf != nil {
+		h.g.headMemory.Add(-h.charged)
+		bytebufferpool.Put(h.buf)
+		h.buf = nil
+	}
+}
+
+func (h *partialHead) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
+
+func (h *partialHead) Timeout(c *engine.Conn) { h.refuse(c, hyco.RefusalHeadTimeout) }
+
+func (h *partialHead) Closed(*engine.Conn, metrics.CloseReason) { h.release() }
+
+// badHead maps an error of package httphead to its refusal.
+func badHead(err error) *hyco.Refusal {
+	switch err {
+	case httphead.ErrTooMany:
+		return hyco.RefusalHeadTooLarge.Because(err.Error())
+	case httphead.ErrVersion:
+		return hyco.RefusalBadHTTPVersion
+	}
+	return hyco.RefusalBadHead.Because(err.Error())
+}
+
+// route parses a whole head and hands it to the step that it asks for. rest is
+// what was read behind it; it lives until the next event of the loop.
+func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
+	c.SetDeadline(0)
+	r := &request{g: g, size: len(head), now: g.cfg.Now()}
+	var err error
+	if r.head, err = httphead.Parse(head); err != nil {
+		g.refuse(c, nil, badHead(err))
+		return
+	}
+	r.target, err = hyco.ParseTarget(r.head.Target)
+	r.id = g.trackingID(r.target.ID)
+	if err != nil {
+		g.refuse(c, r, asRefusal(err))
+		return
+	}
+	if r.host = r.target.Authority; r.host == "" {
+		r.host = r.head.Get("Host")
+	}
+	r.snapshot = g.cfg.Namespaces.Load()
+	r.ns = r.snapshot.Lookup(r.host)
+	if refusal := r.check(); refusal != nil {
+		g.refuse(c, r, refusal)
+		return
+	}
+	switch r.target.Action {
+	case hyco.ActionConnect:
+		g.connect(c, r, rest)
+	case hyco.ActionListen:
+		g.listen(c, r, rest)
+	case hyco.ActionAccept:
+		g.accept(c, r, rest)
+	case hyco.ActionRequest:
+		g.refuse(c, r, hyco.RefusalUnknownRendezvous)
+	default:
+		g.refuse(c, r, hyco.RefusalUnknownAction(r.target.ActionText))
+	}
+}
+
+// check refuses what is no WebSocket upgrade on the WebSocket surface.
+func (r *request) check() *hyco.Refusal {
+	upgrade := r.head.HasToken("Upgrade", "websocket")
+	switch {
+	case !r.target.WebSocket && upgrade:
+		return hyco.RefusalUpgradeOutside
+	case !r.target.WebSocket:
+		return hyco.RefusalHTTPNotRelayed
+	case !upgrade || !r.head.HasToken("Connection", "upgrade"):
+		return hyco.RefusalNotWebSocket
+	case r.head.Method != "GET" || r.head.Minor < 1:
+		return hyco.RefusalBadUpgrade.Because("it must be a GET of HTTP/1.1")
+	case r.head.HasBody():
+		return hyco.RefusalBadUpgrade.Because("it must not have a body")
+	}
+	const version = "Sec-WebSocket-Version"
+	if r.head.Count(version) != 1 || r.head.Get(version) != "13" {
+		return hyco.RefusalBadVersion
+	}
+	r.key = r.head.Get("Sec-WebSocket-Key")
+	if r.head.Count("Sec-WebSocket-Key") != 1 || !wsframe.ValidKey(r.key) {
+		return hyco.RefusalBadUpgrade.Because("Sec-WebSocket-Key must be base64 of 16 bytes")
+	}
+	return nil
+}
+
+// authorize checks the request's token for an action on entity, which is nil
+// if there is none at the path.
+func (r *request) authorize(entity *namespace.Entity, right sas.Right) (namespace.Grant, error) {
+	return r.g.cfg.Authorizer.Authorize(r.snapshot, r.ns, r.target.Path, entity,
+		r.token(), right, r.now)
+}
+
+// token is what authorizes the request: the header before the parameter
+// (section 6.6 of the protocol page).
+func (r *request) token() string {
+	if t := r.head.Get(hyco.HeaderToken); t != "" {
+		return t
+	}
+	return r.target.Token
+}
+
+// protocols are the subprotocols that the client offers, in its order, in
+// memory of their own.
+func (r *request) protocols() []string {
+	var all []string
+	for p := range r.head.Tokens("Sec-WebSocket-Protocol") {
+		if httphead.IsToken(p) {
+			all = append(all, strings.Clone(p))
+		}
+	}
+	return all
+}
+
+// asRefusal takes the refusal out of an error; other errors are internal.
+func asRefusal(err error) *hyco.Refusal {
+	if r, ok := err.(*hyco.Refusal); ok {
+		return r
+	}
+	return hyco.RefusalInternal
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/relayhouse/relayhouse/engine"
+	"github.com/relayhouse/relayhouse/httphead"
+	"github.com/relayhouse/relayhouse/hyco"
+	"github.com/relayhouse/relayhouse/metrics"
+)
+
+// responseMax bounds what a refusal queues: phrase, headers and body.
+const responseMax = 8192
+
+// closeReasons maps the codes of refusals to close reasons; what is missing
+// follows from the status, see closeReason.
+var closeReasons = map[string]metrics.CloseReason{
+	hyco.RefusalHeadTimeout.Code:       metrics.CloseHeadTimeout,
+	hyco.RefusalHeadTooLarge.Code:      metrics.CloseHeadTooLarge,
+	hyco.RefusalBadHead.Code:           metrics.CloseHeadInvalid,
+	hyco.RefusalBadHTTPVersion.Code:    metrics.CloseHeadInvalid,
+	hyco.RefusalListenerQuota.Code:     metrics.CloseQuota,
+	hyco.RefusalListenerBusy.Code:      metrics.CloseOutputFull,
+	hyco.RefusalListenerLost.Code:      metrics.CloseListenerLost,
+	hyco.RefusalAcceptTimeout.Code:     metrics.CloseAcceptTimeout,
+	hyco.RefusalRejectionRecorded.Code: metrics.CloseRejection,
+	hyco.RefusalOverloaded.Code:        metrics.CloseOverload,
+	hyco.RefusalDraining.Code:          metrics.CloseDrain,
+	hyco.RefusalTooManyFailures.Code:   metrics.CloseRateLimited,
+	hyco.RefusalInternal.Code:          metrics.CloseInternal,
+	hyco.RefusalReplaced.Code:          metrics.CloseReplaced,
+	hyco.RefusalEntityRemoved.Code:     metrics.CloseEntityRemoved,
+	hyco.RefusalListenerSilent.Code:    metrics.CloseListenerSilent,
+	hyco.RefusalMessageInvalid.Code:    metrics.CloseProtocol,
+}
+
+func closeReason(r *hyco.Refusal) metrics.CloseReason {
+	if reason, ok := closeReasons[r.Code]; ok {
+		return reason
+	}
+	switch r.Status {
+	case 401:
+		return metrics.CloseUnauthorized
+	case 403:
+		return metrics.CloseForbidden
+	case 404:
+		return metrics.CloseNotFound
+	}
+	return metrics.CloseBadRequest
+}
+
+// refuse answers a handshake with a refusal and ends the connection. r is nil
+// if the head could not be read. Failures of a client that has used up its
+// budget are answered late, see limiter.
+func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
+	if r == nil {
+		r = &request{g: g, id: g.trackingID(""), now: g.cfg.Now()}
+	}
+	g.countRefusal(r, refusal)
+	verdict := pass
+	if clientsFault(refusal) {
+		verdict = g.limiter.failure(c.Peer().Addr(), r.now)
+	}
+	e := &ended{g: g, role: c.Role(), id: r.id, detail: refusal.Code, since: r.now}
+	c.SetHandler(e)
+	if verdict == drop {
+		g.cfg.Counters.FailuresDropped.Add(1)
+		refusal = hyco.RefusalTooManyFailures
+	}
+	response := r.response(refusal)
+	if verdict == hold && g.cfg.FailureDelay > 0 {
+		g.cfg.Counters.FailuresHeld.Add(1)
+		e.held, e.response, e.reason = true, response, closeReason(refusal)
+		c.Pause()
+		c.SetDeadline(g.ticks(c, g.cfg.FailureDelay))
+		return
+	}
+	if verdict == hold {
+		g.limiter.released(c.Peer().Addr())
+	}
+	if verdict == pass && clientsFault(refusal) {
+		g.cfg.Log.Info("handshake refused", slog.String("event", eventOf(refusal)),
+			slog.String("code", refusal.Code), slog.Int("status", refusal.Status),
+			slog.String("path", r.target.Path), slog.String("trackingId", r.id),
+			slog.String("clientAddr", c.Peer().String()))
+	}
+	c.Write(response, responseMax)
+	c.Finish(closeReason(refusal))
+}
+
+// clientsFault says whether a refusal counts against the client's address. A
+// missing listener and the gateway's own state do not.
+func clientsFault(r *hyco.Refusal) bool {
+	return r.Status >= 400 && r.Status < 500 &&
+		r.Code != hyco.RefusalNoListeners.Code && r.Code != hyco.RefusalNoListenerMatches.Code &&
+		r.Code != hyco.RefusalListenerQuota.Code && r.Code != hyco.RefusalRejectionRecorded.Code
+}
+
+// eventOf names a refusal in the vocabulary of Azure's diagnostic logs.
+func eventOf(r *hyco.Refusal) string {
+	switch r.Status {
+	case 401:
+		if r.Code == hyco.RefusalMissingClaim("").Code {
+			return "AuthorizationFailed"
+		}
+		return "InvalidSasToken"
+	}
+	return "ProcessingRequestFailed"
+}
+
+func (g *Gateway) countRefusal(r *request, refusal *hyco.Refusal) {
+	if refusal.Status == 401 || refusal.Code == hyco.RefusalMissingClaim("").Code {
+		g.cfg.Counters.AuthFailure(refusal.Code)
+	}
+	switch {
+	case !r.target.WebSocket:
+	case r.target.Action == hyco.ActionListen:
+		g.cfg.Counters.ListenerConnect(refusal.Status)
+	case r.target.Action == hyco.ActionConnect:
+		g.cfg.Counters.SenderConnect(refusal.Status)
+	}
+}
+
+// response is the whole answer to a refused handshake. Clients read the reason
+// phrase; the body says the same to people with curl.
+func (r *request) response(refusal *hyco.Refusal) []byte {
+	host := r.host
+	if r.ns != nil {
+		host = r.ns.Host()
+	}
+	phrase := hyco.ReasonPhrase(refusal.Text, r.id, host, r.target.Path, r.now)
+	fields := append(make([]httphead.Field, 0, 4),
+		httphead.Field{Name: hyco.HeaderTrackingID, Value: r.id},
+		httphead.Field{Name: "Content-Type", Value: "application/json"})
+	switch refusal.Status {
+	case 426:
+		fields = append(fields, httphead.Field{Name: "Sec-WebSocket-Version", Value: "13"},
+			httphead.Field{Name: "Upgrade", Value: "websocket"})
+	case 429, 503:
+		fields = append(fields, httphead.Field{Name: "Retry-After", Value: strconv.Itoa(1)})
+	}
+	text, _ := json.Marshal(phrase)
+	body := `{"error":{"code":"` + refusal.Code + `","message":` + string(text) + "}}\n"
+	return httphead.AppendResponse(nil, refusal.Status, phrase, fields, body)
+}
+
+// ended is the last handler of a connection whose handshake was refused.
+type ended struct {
+	noEvents
+	g        *Gateway
+	role     metrics.Role
+	held     bool // response waits for the deadline
+	reason   metrics.CloseReason
+	response []byte
+	id       string
+	entity   string
+	detail   string
+	since    time.Time
+}
+
+func (e *ended) Timeout(c *engine.Conn) {
+	c.Write(e.response, responseMax)
+	c.Finish(e.reason)
+}
+
+func (e *ended) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
+
+func (e *ended) Closed(c *engine.Conn, reason metrics.CloseReason) {
+	if e.held {
+		e.g.limiter.released(c.Peer().Addr())
+	}
+	e.g.closed(c, e.role, reason, e.entity, e.id, e.since, e.detail)
+}
+
+// overload refuses a connection over the limit without reading its request.
+type overload struct {
+	noEvents
+	g *Gateway
+}
+
+func (o *overload) Data(c *engine.Conn, _ []byte) { o.g.refuse(c, nil, hyco.RefusalOverloaded) }
+
+func (o *overload) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
+
+func (o *overload) Timeout(c *engine.Conn) { c.Close(metrics.CloseOverload) }

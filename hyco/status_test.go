@@ -1,0 +1,134 @@
+package hyco
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden file of the status table")
+
+// refusals has every name of status.go.
+var refusals = map[string]*Refusal{
+	"RefusalMissingToken":      RefusalMissingToken,
+	"RefusalMalformedToken":    RefusalMalformedToken,
+	"RefusalInvalidSignature":  RefusalInvalidSignature,
+	"RefusalInvalidAudience":   RefusalInvalidAudience,
+	"RefusalExpiredToken":      RefusalExpiredToken(time.Unix(1893456000, 0)),
+	"RefusalMissingClaim":      RefusalMissingClaim("Listen"),
+	"RefusalNoSuchEntity":      RefusalNoSuchEntity,
+	"RefusalNoListeners":       RefusalNoListeners,
+	"RefusalNoListenerMatches": RefusalNoListenerMatches,
+	"RefusalListenerQuota":     RefusalListenerQuota,
+	"RefusalListenerLost":      RefusalListenerLost,
+	"RefusalListenerBusy":      RefusalListenerBusy,
+	"RefusalAcceptTimeout":     RefusalAcceptTimeout,
+	"RefusalUnknownRendezvous": RefusalUnknownRendezvous,
+	"RefusalBadStatusCode":     RefusalBadStatusCode,
+	"RefusalRejectionRecorded": RefusalRejectionRecorded,
+	"RefusalBadTarget":         RefusalBadTarget,
+	"RefusalTargetByte":        RefusalTargetByte,
+	"RefusalPathEscape":        RefusalPathEscape,
+	"RefusalQueryEscape":       RefusalQueryEscape,
+	"RefusalNotWebSocket":      RefusalNotWebSocket,
+	"RefusalUpgradeOutside":    RefusalUpgradeOutside,
+	"RefusalBadUpgrade":        RefusalBadUpgrade,
+	"RefusalBadVersion":        RefusalBadVersion,
+	"RefusalBadHead":           RefusalBadHead,
+	"RefusalBadHTTPVersion":    RefusalBadHTTPVersion,
+	"RefusalHeadTooLarge":      RefusalHeadTooLarge,
+	"RefusalHeadTimeout":       RefusalHeadTimeout,
+	"RefusalHTTPNotRelayed":    RefusalHTTPNotRelayed,
+	"RefusalUnknownAction":     RefusalUnknownAction("dance"),
+	"RefusalTooManyFailures":   RefusalTooManyFailures,
+	"RefusalOverloaded":        RefusalOverloaded,
+	"RefusalDraining":          RefusalDraining,
+	"RefusalInternal":          RefusalInternal,
+	"RefusalReplaced":          RefusalReplaced,
+	"RefusalEntityRemoved":     RefusalEntityRemoved,
+	"RefusalListenerSilent":    RefusalListenerSilent,
+	"RefusalMessageTooLarge":   RefusalMessageTooLarge,
+	"RefusalMessageInvalid":    RefusalMessageInvalid,
+}
+
+// TestStatusTable compares the table with testdata/status.golden. After a
+// change that is meant: go test ./hyco -run StatusTable -rewrite.
+func TestStatusTable(t *testing.T) {
+	const golden = "testdata/status.golden"
+	declared := declaredRefusals(t)
+	var b strings.Builder
+	for _, name := range declared {
+		r := refusals[name]
+		if r == nil {
+			t.Errorf("%s is missing in this test", name)
+			continue
+		}
+		if name != "Refusal"+r.Code {
+			t.Errorf("%s has the code %s", name, r.Code)
+		}
+		if r.Status == 0 && r.CloseCode == 0 || CleanPhrase(r.Text) != r.Text ||
+			len(r.Text) > phraseTextMax || r.Error() != r.Text {
+			t.Errorf("%s does not fit the wire: %+v", name, r)
+		}
+		fmt.Fprintf(&b, "%3d %4d %-18s %s\n", r.Status, r.CloseCode, r.Code, r.Text)
+	}
+	if len(declared) != len(refusals) {
+		t.Errorf("%d declared, %d in this test", len(declared), len(refusals))
+	}
+	if *rewrite {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+// declaredRefusals are the names that status.go declares, in its order.
+func declaredRefusals(t *testing.T) []string {
+	file, err := parser.ParseFile(token.NewFileSet(), "status.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ValueSpec:
+			for _, name := range n.Names {
+				names = append(names, name.Name)
+			}
+		case *ast.FuncDecl:
+			names = append(names, n.Name.Name)
+			return false
+		}
+		return true
+	})
+	return slices.DeleteFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name, "Refusal")
+	})
+}
+
+func TestRefusalDetails(t *testing.T) {
+	detailed := RefusalBadHead.Because("malformed request line")
+	if detailed.Text != "The request head is malformed: malformed request line" ||
+		detailed.Status != 400 || detailed.Code != "BadHead" ||
+		RefusalBadHead.Text != "The request head is malformed." {
+		t.Errorf("got %+v", detailed)
+	}
+	hostile := RefusalUnknownAction("x\r\n" + strings.Repeat("y", 99))
+	if want := "Unsupported action 'x??" + strings.Repeat("y", 61) + "'."; hostile.Text != want {
+		t.Errorf("got %s", hostile.Text)
+	}
+}

@@ -1,0 +1,19 @@
+// Package interop proves the gateway from outside: clients that were written
+// by others, and a framer that trusts none of them, run against the built
+// binary on loopback. It has a go.mod of its own, so that the peers never
+// become dependencies of the gateway, and imports nothing from it.
+//
+// What is where:
+//
+//   - emulator starts `relayhouse dev` (or `serve`) and signs tokens
+//   - framer is a WebSocket client at byte level, written for these tests
+//   - item*_test.go: one test per line of the conformance list of the Hybrid
+//     Connections protocol page, section 7, named by its number, run with
+//     coder/websocket, gorilla/websocket and the framer on either side
+//   - ground*_test.go: the ground of a WebSocket conformance suite, on the
+//     sender leg, the rendezvous leg and the control channel
+//   - node: the npm packages hyco-ws, ws and websocket, as node:test scripts
+//   - results prints the table at the end of `make interop`
+//
+// The package holds tests only and may change.
+package interop

@@ -1,0 +1,214 @@
+package emulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The emulator's defaults.
+const (
+	KeyName = "RootManageSharedAccessKey"
+	Key     = "SAS_KEY_VALUE"
+
+	// Authenticated is the entity whose senders need a token, Anonymous the
+	// one whose senders do not.
+	Authenticated = "authenticated"
+	Anonymous     = "unauthenticated"
+)
+
+// readyTimeout bounds the start: "ready in under a second", and room for a
+// busy machine.
+const readyTimeout = 10 * time.Second
+
+// Gateway is one running process.
+type Gateway struct {
+	HTTP  string // host:port of the public port
+	Admin string // host:port of /readyz and the like
+
+	command *exec.Cmd
+	log     *logBuffer
+	exited  chan struct{} // closed when the process has ended
+}
+
+// Start runs `relayhouse dev` with extra arguments.
+func Start(t testing.TB, arguments ...string) *Gateway {
+	t.Helper()
+	dir := t.TempDir()
+	g := start(t, append([]string{"dev", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--data-dir", dir}, arguments...))
+	g.await(t, func() bool { return g.readEndpoints(dir) && g.isReady() })
+	return g
+}
+
+// Serve runs `relayhouse serve` with a configuration, to which it adds the
+// addresses: listen.http and admin.listen.
+func Serve(t testing.TB, configuration string) *Gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "relayhouse.yaml")
+	public, admin := freeAddress(t), freeAddress(t)
+	text := fmt.Sprintf("listen:\n  http: %q\nadmin:\n  listen: %q\n%s", public, admin,
+		configuration)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, []string{"serve", "-c", file})
+	g.HTTP, g.Admin = public, admin
+	g.await(t, g.isReady)
+	return g
+}
+
+// Binary returns the path of the gateway's binary.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("RELAYHOUSE_BIN"); path != "" {
+		return path
+	}
+	path, err := filepath.Abs("../bin/relayhouse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: run `make build` first, or set RELAYHOUSE_BIN", err)
+	}
+	return path
+}
+
+func start(t testing.TB, arguments []string) *Gateway {
+	t.Helper()
+	g := &Gateway{log: &logBuffer{}, exited: make(chan struct{})}
+	g.command = exec.Command(Binary(t), arguments...)
+	g.command.Stdout, g.command.Stderr = g.log, g.log
+	if err := g.command.Start(); err != nil {
+		t.Fatalf("start the gateway: %v", err)
+	}
+	go func() {
+		_ = g.command.Wait()
+		close(g.exited)
+	}()
+	t.Cleanup(func() { g.stop(t) })
+	return g
+}
+
+// stop ends the process at once and fails the test when it had ended before.
+func (g *Gateway) stop(t testing.TB) {
+	select {
+	case <-g.exited:
+		if !g.command.ProcessState.Success() {
+			t.Errorf("the gateway ended by itself: %v", g.command.ProcessState)
+		}
+	default:
+		_ = g.command.Process.Kill()
+		<-g.exited
+	}
+	if t.Failed() {
+		t.Logf("the gateway's output:\n%s", g.log.String())
+	}
+}
+
+// Terminate sends SIGTERM and waits for the end: true when it was exit 0.
+func (g *Gateway) Terminate(timeout time.Duration) (bool, error) {
+	if err := g.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return false, err
+	}
+	select {
+	case <-g.exited:
+		return g.command.ProcessState.Success(), nil
+	case <-time.After(timeout):
+		return false, fmt.Errorf("still running %v after SIGTERM", timeout)
+	}
+}
+
+func (g *Gateway) await(t testing.TB, ready func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(readyTimeout)
+	for !ready() {
+		select {
+		case <-g.exited:
+			t.Fatalf("the gateway ended while starting:\n%s", g.log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the gateway was not ready after %v:\n%s", readyTimeout, g.log.String())
+		}
+	}
+}
+
+// readEndpoints takes the addresses from endpoints.json, which appears when
+// the gateway listens.
+func (g *Gateway) readEndpoints(dir string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, "endpoints.json"))
+	if err != nil {
+		return false
+	}
+	var endpoints struct{ HTTP, Admin string }
+	if json.Unmarshal(text, &endpoints) != nil {
+		return false
+	}
+	g.HTTP, g.Admin = endpoints.HTTP, endpoints.Admin
+	return g.HTTP != "" && g.Admin != ""
+}
+
+func (g *Gateway) isReady() bool {
+	client := http.Client{Timeout: time.Second}
+	response, err := client.Get("http://" + g.Admin + "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+// URL returns the WebSocket address of a path below /$hc/, with a query:
+// URL("hc1", "sb-hc-action=listen").
+func (g *Gateway) URL(path, query string) string {
+	address := "ws://" + g.HTTP + "/$hc/" + path
+	if query != "" {
+		address += "?" + query
+	}
+	return address
+}
+
+// freeAddress returns a loopback address that was free a moment ago.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// logBuffer collects the process's output.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+// logBytesMax bounds what is kept, in bytes; the beginning says most.
+const logBytesMax = 64 << 10
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.text.Len() < logBytesMax {
+		b.text.Write(p)
+	}
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

@@ -1,0 +1,78 @@
+'use strict';
+
+// Starts the gateway under test for one test, and speaks of its addresses.
+
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const hyco = require('hyco-ws');
+
+const binary = process.env.RELAYHOUSE_BIN ||
+  path.join(__dirname, '..', '..', 'bin', 'relayhouse');
+
+// The emulator's rule and entities.
+const keyName = 'RootManageSharedAccessKey';
+const key = 'SAS_KEY_VALUE';
+const authenticated = 'authenticated';
+const anonymous = 'unauthenticated';
+
+const readyTimeout = 10000; // milliseconds
+
+/** Starts `relayhouse dev`; it ends with the test t. */
+async function start(t) {
+  const data = fs.mkdtempSync(path.join(os.tmpdir(), 'relayhouse-'));
+  const child = spawn(binary, ['dev', '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0',
+    '--data-dir', data], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (text) => { log += text; });
+  }
+  const exited = new Promise((resolve) => child.on('exit', resolve));
+  t.after(async () => {
+    const endedByItself = child.exitCode !== null;
+    child.kill('SIGKILL');
+    await exited;
+    fs.rmSync(data, { recursive: true, force: true });
+    if (endedByItself) throw new Error('the gateway ended by itself:\n' + log);
+  });
+
+  const file = path.join(data, 'endpoints.json');
+  for (const begun = Date.now(); !fs.existsSync(file);) {
+    if (child.exitCode !== null || Date.now() - begun > readyTimeout) {
+      throw new Error('the gateway did not start:\n' + log);
+    }
+    await delay(20);
+  }
+  return new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')).http);
+}
+
+class Gateway {
+  constructor(http) { this.http = http; }
+
+  /** The address of an entity; query is what follows the question mark. */
+  uri(entity, query) { return `ws://${this.http}/$hc/${entity}?${query}`; }
+  listenUri(entity) { return this.uri(entity, 'sb-hc-action=listen'); }
+  connectUri(entity) { return this.uri(entity, 'sb-hc-action=connect'); }
+
+  /** A token as hyco-ws signs it: port kept, no slash at the end. */
+  token(entity, seconds = 3600, secret = key) {
+    return hyco.createRelayToken(this.listenUri(entity), keyName, secret, seconds);
+  }
+}
+
+function delay(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Fails when the promise is not settled in time. */
+function within(milliseconds, what, promise) {
+  let timer;
+  const late = new Promise((resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${milliseconds} ms`)),
+      milliseconds);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+module.exports = { start, delay, within, authenticated, anonymous };

@@ -1,0 +1,182 @@
+package namespace
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/relayhouse/relayhouse/sas"
+)
+
+// The limits of what can be defined; Validate enforces them. Sources: sections
+// 1.5 and 6.1 of the Hybrid Connections page, 1.3 of the management page.
+const (
+	// NameMax bounds the name of a namespace, in bytes. Azure wants at least
+	// 6, for the sake of its public host names; we do not.
+	NameMax = 50
+	// EntityNameMax bounds the name of an entity, in bytes.
+	EntityNameMax = 260
+	// RuleNameMax bounds the name of a rule, in bytes.
+	RuleNameMax = 256
+	// RulesMax bounds the rules of a namespace and of an entity.
+	RulesMax = 12
+	// KeyMax bounds a key, in bytes.
+	KeyMax = 256
+	// UserMetadataMax bounds an entity's metadata, in characters.
+	UserMetadataMax = 1024
+	// ListenersMaxMax bounds Entity.ListenersMax; it is ours.
+	ListenersMaxMax = 10000
+
+	hostMax = 253 // bytes of a host name; RFC 1035 section 2.3.4
+)
+
+// FieldError is a value that cannot be. Path leads to it in the settings:
+// namespaces[0].hybrid_connections[2].listeners_max.
+type FieldError struct {
+	Path, Want string
+	Got        string // never a key
+}
+
+// Error is one line: path: want …, got ….
+func (e *FieldError) Error() string { return e.Path + ": want " + e.Want + ", got " + e.Got }
+
+// Validate checks definitions against the limits and each other.
+//
+//	Errors: all *FieldError that apply, joined; nil if there are none.
+func Validate(defs []Definition) error {
+	var v validator
+	namespaces, hosts := make(paths), make(paths)
+	for i := range defs {
+		d := &defs[i]
+		path := fmt.Sprintf("namespaces[%d]", i)
+		if !validName(d.Name, NameMax, "-") {
+			v.add(path+".name", "1–50 letters, digits and hyphens, no hyphen at an end",
+				strconv.Quote(d.Name))
+		}
+		v.unique(namespaces, path+".name", d.Name)
+		if len(d.Hosts) == 0 && len(defs) > 1 {
+			v.add(path+".hosts", "a host name, as there are several namespaces", "none")
+		}
+		for j, host := range d.Hosts {
+			path := fmt.Sprintf("%s.hosts[%d]", path, j)
+			if !validHost(host) {
+				v.add(path, "a host name or address without port", strconv.Quote(host))
+			}
+			v.unique(hosts, path, host)
+		}
+		v.rules(path, d.Rules)
+		entities := make(paths)
+		for j := range d.HybridConnections {
+			path := fmt.Sprintf("%s.hybrid_connections[%d]", path, j)
+			v.entity(path, &d.HybridConnections[j])
+			v.unique(entities, path+".name", d.HybridConnections[j].Name)
+		}
+	}
+	return errors.Join(v.errs...)
+}
+
+// paths says where a lower-case name was first seen.
+type paths map[string]string
+
+type validator struct{ errs []error }
+
+func (v *validator) add(path, want, got string) {
+	v.errs = append(v.errs, &FieldError{Path: path, Want: want, Got: got})
+}
+
+func (v *validator) unique(seen paths, path, name string) {
+	name = lower(name)
+	if first, ok := seen[name]; ok {
+		v.add(path, "another name than "+first, strconv.Quote(name))
+		return
+	}
+	seen[name] = path
+}
+
+func (v *validator) entity(path string, e *Entity) {
+	if !validName(e.Name, EntityNameMax, "-._/") || !validSegments(e.Name) {
+		v.add(path+".name", "1–260 letters, digits and -._/, a letter or digit at both ends, "+
+			"no segment that is empty or dots", strconv.Quote(e.Name))
+	}
+	if n := utf8.RuneCountInString(e.UserMetadata); n > UserMetadataMax {
+		v.add(path+".user_metadata", "0–1024 characters", strconv.Itoa(n))
+	}
+	if e.ListenersMax < 0 || e.ListenersMax > ListenersMaxMax {
+		v.add(path+".listeners_max", "0–10000", strconv.Itoa(e.ListenersMax))
+	}
+	v.rules(path, e.Rules)
+}
+
+func (v *validator) rules(path string, rules []Rule) {
+	path += ".authorization_rules"
+	if len(rules) > RulesMax {
+		v.add(path, "0–12 rules", strconv.Itoa(len(rules)))
+	}
+	seen := make(paths)
+	for i, r := range rules {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		if !validName(r.Name, RuleNameMax, "-._/") {
+			v.add(path+".name", "1–256 letters, digits and -._/, a letter or digit at both ends",
+				strconv.Quote(r.Name))
+		}
+		v.unique(seen, path+".name", r.Name)
+		const all = sas.Listen | sas.Send | sas.Manage
+		if r.Rights == 0 || r.Rights&^all != 0 {
+			v.add(path+".rights", "some of Listen, Send, Manage", r.Rights.String())
+		} else if r.Rights.Has(sas.Manage) && r.Rights != all {
+			v.add(path+".rights", "Listen and Send beside Manage", r.Rights.String())
+		}
+		v.key(path+".primary_key", r.PrimaryKey, 1)
+		v.key(path+".secondary_key", r.SecondaryKey, 0)
+	}
+}
+
+// key checks that a connection string can carry a key; it must not quote it.
+func (v *validator) key(path, key string, least int) {
+	const want = "–256 printable ASCII characters without blanks and semicolons"
+	if len(key) < least || len(key) > KeyMax {
+		v.add(path, strconv.Itoa(least)+want, strconv.Itoa(len(key)))
+	} else if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' || c == ';' }) {
+		v.add(path, strconv.Itoa(least)+want, "another character")
+	}
+}
+
+// validName says whether name is 1 to limit letters, digits and characters of
+// also, with a letter or digit at both ends.
+func validName(name string, limit int, also string) bool {
+	if name == "" || len(name) > limit {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i] | 0x20 // letters in lower case
+		alphanumeric := '0' <= name[i] && name[i] <= '9' || 'a' <= c && c <= 'z'
+		atEnd := i == 0 || i == len(name)-1
+		if !alphanumeric && (atEnd || strings.IndexByte(also, name[i]) < 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// validSegments says whether URL libraries leave the path alone. They take dot
+// segments out of it, and token audiences have their slashes collapsed.
+func validSegments(name string) bool {
+	for segment := range strings.SplitSeq(name, "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func validHost(host string) bool {
+	if host == "" || len(host) > hostMax || sas.HostName(host) != host {
+		return false
+	}
+	return !strings.ContainsFunc(host, func(c rune) bool {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		return !letter && !strings.ContainsRune("-._:", c)
+	})
+}

@@ -1,0 +1,325 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/relayhouse/relayhouse/admin"
+	"github.com/relayhouse/relayhouse/config"
+	"github.com/relayhouse/relayhouse/engine"
+	"github.com/relayhouse/relayhouse/gateway"
+	"github.com/relayhouse/relayhouse/gatewaystore"
+	"github.com/relayhouse/relayhouse/metrics"
+	"github.com/relayhouse/relayhouse/namespace"
+)
+
+// Node is one running process. Its methods may be called from any goroutine.
+type Node struct {
+	// Fixed after Start.
+	cfg            config.Config
+	log            *slog.Logger
+	engine         *engine.Engine
+	gateway        *gateway.Gateway
+	namespaces     *namespace.Store
+	history        *metrics.History
+	admin          *admin.Server // nil if admin.listen is empty
+	addresses      Addresses
+	started        time.Time
+	connectionsMax int
+	descriptorsMax int
+
+	draining atomic.Bool
+	adminEnd chan struct{} // closed when the admin server has ended
+}
+
+// Addresses are the chosen addresses, host:port; empty where nothing listens.
+type Addresses struct {
+	HTTP       string `json:"http"`
+	HTTPS      string `json:"https"`
+	Admin      string `json:"admin"`
+	Management string `json:"management"`
+}
+
+// Start runs a node. The settings must have passed Validate.
+//
+//	Errors: a *config.Error where a setting is to blame. Nothing is open then.
+func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
+	snapshot, err := namespace.NewSnapshot(cfg.Namespaces)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: log, namespaces: new(namespace.Store), started: time.Now(),
+		history: metrics.NewHistory(cfg.Admin.ClosedHistory), adminEnd: make(chan struct{}),
+	}
+	n.namespaces.Swap(snapshot)
+	if err := n.limits(); err != nil {
+		return nil, err
+	}
+	counters := metrics.NewGateway()
+	n.gateway = n.newGateway(counters)
+	if n.engine, err = n.newEngine(); err != nil {
+		return nil, err
+	}
+	if err := n.listen(counters); err != nil {
+		n.engine.Stop()
+		return nil, err
+	}
+	n.namespaces.OnChange(func(previous, next *namespace.Snapshot) {
+		n.gateway.EntitiesRemoved(n.engine, previous, next)
+	})
+	n.engine.Start()
+	go func() {
+		defer close(n.adminEnd)
+		if n.admin == nil {
+			return
+		}
+		if err := n.admin.Serve(); err != nil {
+			n.log.Error("admin server ended", slog.String("error", err.Error()))
+		}
+	}()
+	return n, nil
+}
+
+// descriptorReserve is kept free for the admin port, files and the runtime, in
+// descriptors.
+const descriptorReserve = 32
+
+// limits derives the number of connections from the descriptor limit, so that
+// a full gateway says so in words instead of running into it.
+func (n *Node) limits() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the descriptor limit: %w", err)
+	}
+	n.descriptorsMax = int(min(limit.Cur, 1<<30))
+	most := n.descriptorsMax - descriptors() - descriptorReserve - engine.OverloadSlack
+	if most < 16 {
+		return &config.Error{Path: "gateway.connections_max",
+			Text: fmt.Sprintf("the descriptor limit of %d leaves room for %d connections; "+
+				"raise it (ulimit -n)", n.descriptorsMax, max(most, 0))}
+	}
+	n.connectionsMax = n.cfg.Gateway.ConnectionsMax
+	if n.connectionsMax == 0 {
+		n.connectionsMax = most
+	}
+	if n.connectionsMax > most {
+		return &config.Error{Path: "gateway.connections_max",
+			Text: fmt.Sprintf("want at most %d with the descriptor limit of %d, got %d; "+
+				"raise the limit (ulimit -n)", most, n.descriptorsMax, n.connectionsMax)}
+	}
+	return nil
+}
+
+func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
+	c := n.cfg
+	return gateway.New(gateway.Config{
+		ID:                c.Gateway.ID,
+		AdvertisedURL:     c.Gateway.AdvertisedURL,
+		AdvertisedScheme:  c.Gateway.AdvertisedScheme,
+		RendezvousWindow:  c.Gateway.RendezvousWindow,
+		ListenersMax:      c.Gateway.ListenersMax,
+		PendingMax:        c.Gateway.PendingMax,
+		HeadBytes:         c.Limits.HeadBytes,
+		HeadTimeout:       c.Limits.HeadTimeout,
+		HeadMemory:        c.Limits.HeadMemory,
+		ControlMessage:    c.Limits.ControlMessage,
+		ControlQueue:      c.Limits.ControlQueue,
+		ListenerPing:      c.Gateway.ListenerPing,
+		ListenerPingGrace: c.Gateway.ListenerPingGrace,
+		TokenSkew:         c.Gateway.TokenSkew,
+		UnprefixedReject:  c.Gateway.UnprefixedReject,
+		FailureRate:       float64(c.Gateway.FailureRate),
+		FailureBurst:      c.Gateway.FailureBurst,
+		FailureDelay:      c.Gateway.FailureDelay,
+		FailureHeldMax:    c.Gateway.FailureHeldMax,
+		Namespaces:        n.namespaces,
+		Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{
+			Skew:               c.Gateway.TokenSkew,
+			CacheMax:           c.Gateway.TokenCache,
+			MissingClaimStatus: c.Gateway.ForbiddenStatusForMissingClaim,
+		}),
+		Store:    new(gatewaystore.Memory),
+		Counters: counters,
+		History:  n.history,
+		Log:      n.log,
+	})
+}
+
+func (n *Node) newEngine() (*engine.Engine, error) {
+	c := n.cfg
+	return engine.New(engine.Config{
+		Accept:         n.gateway.Accept,
+		Loops:          c.Engine.Loops,
+		ReadBuffer:     c.Engine.ReadBuffer,
+		TurnBytes:      c.Engine.TurnBytes,
+		Tick:           c.Engine.Tick,
+		ConnectionsMax: n.connectionsMax,
+		LeftoverMax:    c.Limits.LeftoverMemory,
+		SendStall:      c.Relay.SendStall,
+		HalfIdle:       c.Relay.HalfIdle,
+		Linger:         c.Relay.Linger,
+	})
+}
+
+// listen opens the ports.
+func (n *Node) listen(counters *metrics.Gateway) error {
+	c := n.cfg
+	addr, err := n.engine.Listen(c.Listen.HTTP, engine.ListenConfig{
+		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
+	})
+	if err != nil {
+		return addressError("listen.http", c.Listen.HTTP, err)
+	}
+	n.addresses.HTTP = addr.String()
+	if c.Admin.Listen == "" {
+		return nil
+	}
+	registry := metrics.NewRegistry(metrics.Sources{
+		Loops: n.engine.Counters(), Gateway: counters, Build: build(),
+		Gauges: metrics.Gauges{
+			Listeners:       n.gateway.Listeners,
+			Pending:         n.gateway.Pending,
+			HeadBytes:       n.gateway.HeadMemory,
+			DescriptorsOpen: descriptors,
+			DescriptorsMax:  func() int { return n.descriptorsMax },
+		},
+	})
+	n.admin, err = admin.Listen(c.Admin.Listen, admin.Options{
+		Metrics: metrics.Handler(registry), Readiness: n, Status: n, Checks: n.checks(), Log: n.log,
+	})
+	if err != nil {
+		return addressError("admin.listen", c.Admin.Listen, err)
+	}
+	n.addresses.Admin = n.admin.Addr().String()
+	return nil
+}
+
+// addressError says which setting an address came from, and what to do.
+func addressError(path, address string, err error) error {
+	text := fmt.Sprintf("cannot listen on %s: %v", address, rootCause(err))
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		text = address + " is in use by another process; " +
+			"end it or choose another port, 0 for a free one"
+	case errors.Is(err, syscall.EACCES):
+		text = "no permission to listen on " + address +
+			"; ports below 1024 need the capability net_bind_service"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		text = address + " is not an address of this machine"
+	}
+	return &config.Error{Path: path, Text: text}
+}
+
+func rootCause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// Addresses returns where the node listens.
+func (n *Node) Addresses() Addresses { return n.addresses }
+
+// Reload takes over the namespaces of newly read settings; everything else
+// needs a restart. Entities that are gone are closed.
+func (n *Node) Reload(cfg config.Config) error {
+	snapshot, err := namespace.NewSnapshot(cfg.Namespaces)
+	if err != nil {
+		return err
+	}
+	n.namespaces.Swap(snapshot)
+	return nil
+}
+
+// pendingWait bounds how long a drain waits for senders that have been
+// announced already.
+const pendingWait = 5 * time.Second
+
+// Drain ends the node in good order: not ready any more; after drain.delay new
+// handshakes are refused and listeners get 1001; relayed connections live on
+// until they end or drain.timeout is over, and then get 1001. It returns early
+// when ctx is done. The node must be stopped afterwards.
+func (n *Node) Drain(ctx context.Context) {
+	if n.draining.Swap(true) {
+		return
+	}
+	n.log.Info("draining", slog.Duration("delay", n.cfg.Drain.Delay),
+		slog.Duration("timeout", n.cfg.Drain.Timeout))
+	waitFor(ctx, n.cfg.Drain.Delay, func() bool { return false })
+	n.gateway.RefuseNew()
+	n.gateway.EndListeners(n.engine)
+	waitFor(ctx, pendingWait, func() bool { return n.gateway.Pending() == 0 })
+	n.engine.CloseListeners()
+	n.gateway.EndSenders(n.engine)
+	counters := n.engine.Counters()
+	waitFor(ctx, n.cfg.Drain.Timeout, func() bool { return gateway.Relays(counters) == 0 })
+	n.gateway.EndRelays(n.engine)
+	waitFor(ctx, n.cfg.Relay.Linger+time.Second, func() bool { return n.engine.Open() == 0 })
+}
+
+// waitFor waits until ok, the time is up or ctx is done.
+func waitFor(ctx context.Context, d time.Duration, ok func() bool) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// Stop ends the node at once.
+func (n *Node) Stop() {
+	n.draining.Store(true)
+	n.engine.Stop()
+	if n.admin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = n.admin.Close(ctx)
+	}
+	<-n.adminEnd
+}
+
+// descriptors counts the open descriptors of the process.
+func descriptors() int {
+	d, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	defer d.Close() //nolint:errcheck // read only
+	names, _ := d.Readdirnames(-1)
+	return len(names) - 1
+}
+
+// build says which version this is.
+func build() metrics.Build {
+	b := metrics.Build{Version: "devel"}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.GoVersion = info.GoVersion
+	if v := info.Main.Version; v != "" {
+		b.Version = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Revision = s.Value
+		}
+	}
+	return b
+}
