@@ -8,8 +8,9 @@ import (
 )
 
 // acceptMax is the number of connections that one event of a listening socket
-// may bring; it is level-triggered and comes again.
-const acceptMax = 64
+// may bring; it is level-triggered and comes again. Small, so that a flood of
+// connections takes turns with established ones.
+const acceptMax = 16
 
 // listener is a listening socket of one loop.
 type listener struct {

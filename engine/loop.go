@@ -163,16 +163,18 @@ func (l *Loop) event(fd int, ev Events) {
 }
 
 // read hands what a connection that is not spliced has received to its
-// handler, up to the budget of a turn.
+// handler, up to the budget of a turn. A handler may close or migrate it: then
+// it is not in the table any more, and may be another loop's already.
 func (l *Loop) read(c *Conn) {
+	fd := c.fd
 	budget := l.engine.cfg.TurnBytes
-	for c.flags&(readable|paused|finishing|gone) == readable && c.mate == nil && c.loop == l {
+	for c.flags&(readable|paused|finishing) == readable && c.mate == nil {
 		if budget <= 0 {
 			l.yield(c)
 			return
 		}
 		room := l.buf[wsframe.Headroom : wsframe.Headroom+1<<windowMin]
-		n, errno := l.poller.Read(int(c.fd), room)
+		n, errno := l.poller.Read(int(fd), room)
 		switch {
 		case errno != 0 && !broken(errno):
 			c.flags &^= readable
@@ -187,8 +189,11 @@ func (l *Loop) read(c *Conn) {
 			budget -= n
 			c.handler.Data(c, room[:n])
 		}
+		if l.conns[fd] != c {
+			return
+		}
 	}
-	if c.loop == l && c.flags&(finishing|readable|gone) == finishing|readable {
+	if c.flags&(finishing|readable) == finishing|readable {
 		l.discard(c)
 	}
 }

@@ -59,7 +59,6 @@ func Splice(a, b *Conn, restA, restB []byte) {
 			if c.block != nil {
 				l.watch(c)
 			}
-			c.flags |= readable
 			l.pump(c)
 		}
 	}
@@ -230,9 +229,6 @@ func (l *Loop) drained(c *Conn) {
 	if c.mate == nil || c.block != nil {
 		return
 	}
-	if m.flags&eof != 0 {
-		c.shut()
-	}
 	if !l.settle(c) && m.flags&readable != 0 {
 		l.pump(m)
 	}
@@ -244,9 +240,8 @@ func (l *Loop) ended(a *Conn) {
 	if !a.hasClosed() {
 		a.setReason(metrics.ClosePeerEOF)
 	}
-	if b.block == nil {
-		b.shut()
-	}
+	invariants.Check(b.block == nil, "end of a stream read over queued bytes")
+	b.shut()
 	l.half(a)
 }
 

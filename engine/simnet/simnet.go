@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -13,6 +14,7 @@ import (
 // Net is a simulated network. Its methods are for one goroutine, the driver.
 type Net struct {
 	rnd       *rand.Rand
+	busy      []*poller // scratch of Step
 	bufferMax int
 
 	// mu guards what follows; loops and the driver take turns, but tasks may
@@ -25,7 +27,8 @@ type Net struct {
 	dialled   int
 }
 
-// New makes a network. Socket buffers hold between 1 and bufferMax bytes.
+// New makes a network. Socket buffers hold between bufferMax/50 and
+// about bufferMax bytes, at least 1.
 func New(seed uint64, bufferMax int) *Net {
 	return &Net{
 		rnd:       rand.New(rand.NewPCG(seed, 0x5117)),
@@ -99,8 +102,8 @@ func (n *Net) Dial() *Peer {
 	p := &Peer{
 		net:         n,
 		addr:        netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(n.dialled)),
-		toServerMax: 1 + n.rnd.IntN(n.bufferMax),
-		toPeerMax:   1 + n.rnd.IntN(n.bufferMax),
+		toServerMax: n.capacity(),
+		toPeerMax:   n.capacity(),
 	}
 	l := n.listeners[n.rnd.IntN(len(n.listeners))]
 	p.server = &socket{fd: -1, peer: p}
@@ -108,6 +111,9 @@ func (n *Net) Dial() *Peer {
 	n.notify(l, engine.Readable)
 	return p
 }
+
+// capacity is the size of one socket buffer.
+func (n *Net) capacity() int { return 1 + n.bufferMax/50 + n.rnd.IntN(n.bufferMax) }
 
 // Open is the number of descriptors in use, listening ones included.
 func (n *Net) Open() int {
@@ -189,12 +195,13 @@ func (p *Peer) Abort() {
 // do.
 func (n *Net) Step() bool {
 	n.mu.Lock()
-	busy := make([]*poller, 0, len(n.pollers))
+	busy := n.busy[:0]
 	for _, p := range n.pollers {
 		if !p.stopped && (len(p.ready) > 0 || len(p.tasks) > 0) {
 			busy = append(busy, p)
 		}
 	}
+	n.busy = busy
 	if len(busy) == 0 {
 		n.mu.Unlock()
 		return false
@@ -233,7 +240,9 @@ func (n *Net) Stop(e *engine.Engine) {
 		case <-done:
 			return
 		default:
-			n.Step()
+			if !n.Step() {
+				runtime.Gosched()
+			}
 		}
 	}
 }

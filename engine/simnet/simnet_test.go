@@ -3,9 +3,13 @@ package simnet_test
 import (
 	"bytes"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,10 +19,14 @@ import (
 	"github.com/relayhouse/relayhouse/metrics"
 )
 
-var (
-	seeds = flag.Uint64("seeds", 300, "number of seeds to run")
-	seed  = flag.Uint64("seed", 0, "run this seed only, if not 0")
-)
+// number reads an environment variable: SIM_SEEDS is how many seeds to run,
+// SIM_SEED the one to repeat.
+func number(name string, def uint64) uint64 {
+	if n, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
+		return n
+	}
+	return def
+}
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
@@ -87,16 +95,19 @@ const (
 
 // end is one client of a relayed connection.
 type end struct {
-	peer   *simnet.Peer
-	mate   *end
-	out    []byte // still to be sent
-	want   []byte // what the mate must receive, without Pongs
-	pings  [][]byte
-	ending ending
-	pace   int // acts once in so many turns
-	got    []byte
-	ended  bool // it has seen the end of its stream, or an error
-	done   bool // it has sent all and ended
+	peer    *simnet.Peer
+	mate    *end
+	out     []byte // still to be sent
+	want    []byte // what the mate must receive, without Pongs
+	pings   [][]byte
+	ending  ending
+	pace    int // acts once in so many turns
+	burst   int // bytes that it tries to write at once, at most
+	got     []byte
+	buf     []byte // for reads
+	patient bool   // it ends its stream only when the mate's has ended
+	ended   bool   // it has seen the end of its stream, or an error
+	done    bool   // it has sent all and ended
 }
 
 func (e *end) frame(r *rand.Rand, fin bool, op byte, p []byte) {
@@ -149,7 +160,8 @@ func (e *end) frame(r *rand.Rand, fin bool, op byte, p []byte) {
 }
 
 func newEnd(n *simnet.Net, r *rand.Rand, name byte, big bool) *end {
-	e := &end{peer: n.Dial(), out: []byte{name}, pace: 1 + r.IntN(6)}
+	e := &end{peer: n.Dial(), out: []byte{name}, pace: 1 + r.IntN(6),
+		burst: []int{50, 5000, 200000}[r.IntN(3)]}
 	sizes := []int{0, 1, 125, 126, 127, 1 + r.IntN(3000)}
 	if big && r.IntN(8) == 0 {
 		sizes = append(sizes, 65535, 65536, 65537, 65536*2+r.IntN(5))
@@ -188,7 +200,10 @@ func newEnd(n *simnet.Net, r *rand.Rand, name byte, big bool) *end {
 
 // act does one thing as a client.
 func (e *end) act(r *rand.Rand) (progress bool) {
-	buf := make([]byte, 1+r.IntN(9000))
+	if e.buf == nil {
+		e.buf = make([]byte, 9000)
+	}
+	buf := e.buf[:1+r.IntN(9000)]
 	if n, end, err := e.peer.Read(buf); n > 0 {
 		e.got = append(e.got, buf[:n]...)
 		progress = true
@@ -199,14 +214,14 @@ func (e *end) act(r *rand.Rand) (progress bool) {
 		}
 	}
 	if len(e.out) > 0 {
-		n, err := e.peer.Write(e.out[:min(len(e.out), 1+r.IntN(5000))])
+		n, err := e.peer.Write(e.out[:min(len(e.out), 1+r.IntN(e.burst))])
 		e.out = e.out[n:]
 		if err != nil {
 			e.out, e.ended, progress = nil, true, true
 		}
 		return progress || n > 0
 	}
-	if e.done {
+	if e.done || e.patient && !e.ended {
 		return progress
 	}
 	e.done = true
@@ -248,6 +263,9 @@ func (e *end) check() error {
 	}
 	if len(got) != len(m.want) {
 		return fmt.Errorf("received %d of %d bytes and no more", len(got), len(m.want))
+	}
+	if !e.ended {
+		return fmt.Errorf("received all %d bytes but not the end", len(got))
 	}
 	return nil
 }
@@ -318,6 +336,7 @@ func runSeed(seed uint64) error {
 	for i := range 1 + r.IntN(4) {
 		a, b := newEnd(n, r, byte(i), bufferMax > 200), newEnd(n, r, byte(i), bufferMax > 200)
 		a.mate, b.mate = b, a
+		a.patient = a.ending == byShutdown && b.ending == byShutdown && r.IntN(2) == 0
 		ends = append(ends, a, b)
 	}
 	err = play(n, r, ends)
@@ -385,18 +404,27 @@ func atRest(n *simnet.Net, e *engine.Engine, j *joiner, listeners int) error {
 	return nil
 }
 
-// TestRelaySeeds runs random relays on the simulated network. A failure names
-// its seed: go test ./engine/simnet -run Seeds -seed N
-func TestRelaySeeds(t *testing.T) {
-	if *seed != 0 {
-		if err := runSeed(*seed); err != nil {
-			t.Fatalf("seed %d: %v", *seed, err)
+// TestSimRelays runs random relays on the simulated network. A failure names
+// its seed: make sim SEED=n
+func TestSimRelays(t *testing.T) {
+	if seed := number("SIM_SEED", 0); seed != 0 {
+		if err := runSeed(seed); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
 		}
 		return
 	}
-	for s := uint64(1); s <= *seeds; s++ {
-		if err := runSeed(s); err != nil {
-			t.Fatalf("seed %d: %v", s, err)
-		}
+	seeds := number("SIM_SEEDS", 300)
+	var next atomic.Uint64
+	var done sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		done.Go(func() {
+			for s := next.Add(1); s <= seeds && !t.Failed(); s = next.Add(1) {
+				if err := runSeed(s); err != nil {
+					t.Errorf("seed %d: %v", s, err)
+				}
+			}
+		})
 	}
+	done.Wait()
+	t.Logf("%d seeds", seeds)
 }
