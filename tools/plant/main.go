@@ -78,7 +78,8 @@ func try(b bug) (found string, err error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // temporary
 	planted := filepath.Join(dir, filepath.Base(b.file))
-	if err := os.WriteFile(planted, []byte(strings.Replace(string(text), b.was, b.is, 1)), 0o600); err != nil {
+	changed := strings.Replace(string(text), b.was, b.is, 1)
+	if err := os.WriteFile(planted, []byte(changed), 0o600); err != nil {
 		return "", err
 	}
 	file, err := filepath.Abs(b.file)

@@ -139,11 +139,11 @@ func (d *dump) direction(n int, arrow byte, from, to net.Conn, u *upgrade) {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			d.print(n, arrow, "end")
+			d.print(n, arrow, "end"+s.unfinished())
 			_ = to.(*net.TCPConn).CloseWrite()
 			return
 		case err != nil:
-			d.print(n, arrow, "broken: "+err.Error())
+			d.print(n, arrow, "broken: "+err.Error()+s.unfinished())
 			_ = to.(*net.TCPConn).SetLinger(0)
 			_ = to.Close()
 			return

@@ -98,6 +98,23 @@ func TestStreamPrints(t *testing.T) {
 	}
 }
 
+func TestUnfinished(t *testing.T) {
+	for talk, want := range map[string]string{
+		"GET / HT":            " after 8 bytes of a head",
+		answer:                "",
+		answer + "\x82":       " after 1 bytes of a head",
+		answer + "\x82\x05ab": ", 3 bytes of a frame missing: binary fin 5 bytes",
+		answer + "\x82\x02ab": "",
+		"HTTP/1.1 400 Bad\r\n" + "Content-Length: 9\r\n\r\nab": ", 7 bytes of the body missing",
+	} {
+		s := &stream{upgrade: new(upgrade), show: 8, print: func(string) {}}
+		s.feed([]byte(talk))
+		if got := s.unfinished(); got != want {
+			t.Errorf("%q: %q, want %q", talk, got, want)
+		}
+	}
+}
+
 func TestRedactsPayload(t *testing.T) {
 	s := &stream{}
 	got := s.redact(`{"renewToken":{"token":"S sr=a&sig=b%2Bc&se=1"}}`)

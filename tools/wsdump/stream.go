@@ -63,6 +63,20 @@ func (s *stream) feed(p []byte) {
 	}
 }
 
+// unfinished says what the end of the direction has cut off, as the end of a
+// line; empty when nothing.
+func (s *stream) unfinished() string {
+	switch {
+	case s.body > 0:
+		return fmt.Sprintf(", %d bytes of the body missing", s.body)
+	case s.left > 0:
+		return fmt.Sprintf(", %d bytes of a frame missing: %s", s.left, s.frame)
+	case len(s.head) > 0:
+		return fmt.Sprintf(" after %d bytes of a head", len(s.head))
+	}
+	return ""
+}
+
 // http takes bytes of an HTTP head and returns the rest.
 func (s *stream) http(p []byte) []byte {
 	before := len(s.head)
