@@ -49,9 +49,13 @@ invariant: ## all tests with the checks that production builds leave out
 # SEED=n replays one run; SEEDS=n sets how many are tried.
 SEEDS ?= 10000
 .PHONY: sim
-sim: ## the simulated engine over many seeds: make sim [SEED=n] [SEEDS=n]
+sim: ## simulated relays over many seeds: make sim [SEED=n] [SEEDS=n]
 	SIM_SEED=$(SEED) SIM_SEEDS=$(SEEDS) \
-	  $(GO) test -count=1 -run '^TestSim' ./engine/simnet/...
+	  $(GO) test -count=1 -v -run '^TestSim' ./engine/simnet/...
+
+.PHONY: plant
+plant: ## plant known bugs and expect the simulation to find each
+	$(GO) run ./tools/plant
 
 FUZZTIME ?= 10s
 .PHONY: fuzz

@@ -11,7 +11,7 @@ type echo struct {
 	request, reply []byte
 	// closed sends the next request as soon as a reply is there.
 	closed bool
-	// once makes each pair do one round trip and report it to whenDone.
+	// whenDone, when set, makes each pair do one round trip and hears of it.
 	whenDone func(p *pair)
 
 	hist  Histogram

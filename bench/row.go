@@ -45,7 +45,7 @@ type Figure struct {
 	N      int     `json:"n"`
 	// Base is the baseline's median, and Ratio the median over the rounds of
 	// this figure divided by the baseline's in the same round; 0 without a
-	// baseline.
+	// baseline and for neutral figures.
 	Base  float64 `json:"baseline,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
 }
@@ -107,7 +107,7 @@ func (s *series) figure(v value, base *series) Figure {
 			continue
 		}
 		values = append(values, x)
-		if base == nil || base == s || round >= len(base.trials) {
+		if base == nil || base == s || round >= len(base.trials) || v.better == Neutral {
 			continue
 		}
 		if b, ok := base.trials[round].value(v.name); ok && b != 0 {

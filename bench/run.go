@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ type Options struct {
 	Tests []string
 	// Duration is the measured window of the tests that have one.
 	Duration time.Duration
-	// Rounds is how often each test is repeated per target.
+	// Rounds is how often each test is repeated per target; 0 means
+	// DefaultRounds, or once for tests that are long and steady.
 	Rounds int
 	// Small shrinks every size, so that all tests end within half a minute:
 	// they show that everything works, their figures mean little.
@@ -44,6 +46,9 @@ type Options struct {
 	// tiny replaces the sizes in the tests of this package.
 	tiny *sizes
 }
+
+// DefaultRounds shows a spread; comparing two runs needs at least as many.
+const DefaultRounds = 3
 
 // The defaults that the emulator and the official examples share.
 const (
@@ -103,19 +108,27 @@ func (o *Options) sizes() sizes {
 	return s
 }
 
+// rounds is how often test is run.
+func (o *Options) rounds(test *Test) int {
+	switch {
+	case o.Rounds > 0:
+		return o.Rounds
+	case o.Small || test.once:
+		return 1
+	}
+	return DefaultRounds
+}
+
 // check fills in defaults and refuses what cannot be run.
 func (o *Options) check() ([]*Test, error) {
 	if len(o.Targets) == 0 {
 		return nil, errors.New("nothing to measure: no target")
 	}
-	if o.Rounds == 0 {
-		o.Rounds = 3
-	}
 	if o.Duration == 0 {
 		o.Duration = 2 * time.Second
 	}
 	if o.Rounds < 0 || o.Duration < 0 {
-		return nil, fmt.Errorf("rounds %d, duration %v: want both above zero", o.Rounds, o.Duration)
+		return nil, fmt.Errorf("rounds %d, duration %v: want none below zero", o.Rounds, o.Duration)
 	}
 	if o.Rule == "" && o.Key == "" {
 		o.Rule, o.Key = DefaultRule, DefaultKey
@@ -183,11 +196,7 @@ func runTest(ctx context.Context, o *Options, test *Test) []Row {
 			s.failures.add(err)
 		}
 	}
-	rounds := o.Rounds
-	if test.roundsMax > 0 {
-		rounds = min(rounds, test.roundsMax)
-	}
-	for round := range rounds {
+	for round := range o.rounds(test) {
 		for _, s := range all {
 			if s.skipped == "" && (s.gw != nil || test.ownProcesses) && ctx.Err() == nil {
 				s.run(ctx, o, test, round)
@@ -213,6 +222,7 @@ func (s *series) run(ctx context.Context, o *Options, test *Test, round int) {
 	begun := time.Now()
 	err := test.run(t)
 	t.stopSpinners()
+	s.calmDown(ctx)
 	if err != nil && ctx.Err() == nil {
 		t.failures.add(err)
 	}
@@ -220,6 +230,38 @@ func (s *series) run(ctx context.Context, o *Options, test *Test, round int) {
 	if o.Progress != nil {
 		_, _ = fmt.Fprintf(o.Progress, "%-9s %-8s round %d: %.1f s, failures %d\n", test.ID,
 			s.target.Name, round+1, time.Since(begun).Seconds(), t.failures.count())
+	}
+}
+
+const (
+	// calmInterval is how often a target is asked whether it still works, and
+	// calmShare the share of one core below which it counts as calm.
+	calmInterval = 50 * time.Millisecond
+	calmShare    = 0.05
+	// calmMax is how long it may take to calm down.
+	calmMax = 10 * time.Second
+)
+
+// calmDown waits until the process has cleared up after a trial. Ended
+// connections by the thousand keep it busy for a while, and that must not
+// disturb the target that is measured next.
+func (s *series) calmDown(ctx context.Context) {
+	if s.gw == nil || s.gw.pid == 0 || s.gw.pid == os.Getpid() {
+		return
+	}
+	before, err := cpuTime(s.gw.pid)
+	for end := time.Now().Add(calmMax); err == nil && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(calmInterval):
+		}
+		var now time.Duration
+		now, err = cpuTime(s.gw.pid)
+		if float64(now-before) < calmShare*float64(calmInterval) {
+			return
+		}
+		before = now
 	}
 }
 

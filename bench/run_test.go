@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -147,7 +148,7 @@ func TestRunRefusesWrongOptions(t *testing.T) {
 	}{
 		{Options{}, "no target"},
 		{Options{Targets: []Target{target}, Tests: []string{"b99"}}, "no test \"b99\"; there are b1,"},
-		{Options{Targets: []Target{target}, Rounds: -1}, "want both above zero"},
+		{Options{Targets: []Target{target}, Rounds: -1}, "want none below zero"},
 	} {
 		if _, err := Run(context.Background(), c.o); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
@@ -214,10 +215,16 @@ func TestProcessFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for x, end := 0, time.Now().Add(20*time.Millisecond); time.Now().Before(end); x++ {
+	begun, used := time.Now(), time.Duration(0)
+	for used < 5*time.Millisecond && time.Since(begun) < 10*time.Second && err == nil {
+		var now time.Duration
+		now, err = cpuTime(os.Getpid())
+		used = now - before
 	}
-	if after, err := cpuTime(os.Getpid()); err != nil || after-before < 5*time.Millisecond {
-		t.Errorf("20 ms of work cost %v, %v", after-before, err)
+	// Other threads of the tests may work, too: at most one per core.
+	most := time.Since(begun) * time.Duration(runtime.NumCPU()+1)
+	if err != nil || used < 5*time.Millisecond || used > most {
+		t.Errorf("%v of work cost %v, %v", time.Since(begun), used, err)
 	}
 	memory, err := userMemory(os.Getpid())
 	if err != nil || memory < 1<<20 {

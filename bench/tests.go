@@ -11,9 +11,9 @@ type Test struct {
 	ownProcesses bool
 	// needsCheck: the test needs a target that checks tokens.
 	needsCheck bool
-	// roundsMax limits the rounds of long, steady tests; 0 means no limit.
-	roundsMax int
-	run       func(t *trial) error
+	// once: long and steady, so one round is enough unless more are asked for.
+	once bool
+	run  func(t *trial) error
 }
 
 // Tests returns the matrix in the order in which it runs.
@@ -58,17 +58,17 @@ var tests = []*Test{
 	{
 		ID: "b7", Title: "idle memory, slope over 1k, 4k, 9k relays",
 		About: "user memory per relay in fresh processes; kernel counts all four sockets",
-		run:   func(t *trial) error { return runMemory(t, false) }, ownProcesses: true, roundsMax: 1,
+		run:   func(t *trial) error { return runMemory(t, false) }, ownProcesses: true, once: true,
 	},
 	{
 		ID: "b8", Title: "memory after 64 KiB both ways on every relay",
 		About: "the slope again after traffic; after/idle above 1.1 means kept buffers",
-		run:   func(t *trial) error { return runMemory(t, true) }, ownProcesses: true, roundsMax: 1,
+		run:   func(t *trial) error { return runMemory(t, true) }, ownProcesses: true, once: true,
 	},
 	{
 		ID: "b9", Title: "90 busy pairs beside 0, 1k, 4k, 9k idle relays",
 		About: "cost must not depend on idle relays: cpu and p99.9 stay flat",
-		run:   runBesideIdle, roundsMax: 3,
+		run:   runBesideIdle,
 	},
 	{
 		ID: "fairness", Title: "ping beside three blasting relays on one loop",
@@ -79,7 +79,7 @@ var tests = []*Test{
 		ID: "stuck", Title: "600 MB towards receivers that do not read for 3 s",
 		About: "gateway memory may grow by 16 MiB (1 pair) or 64 MiB (100 pairs); every " +
 			"byte and the end must arrive",
-		run: runStuck, roundsMax: 1,
+		run: runStuck, once: true,
 	},
 	{
 		ID: "storm", Title: "a bad listener reconnects without pause, doubling",

@@ -130,10 +130,11 @@ func (t *trial) measure(g *gateway, f func() error) (usage, error) {
 	return u, nil
 }
 
-// cpuNow reads the CPU clocks: of the gateway, of everything that belongs to
-// the run, and of the machine. A clock that cannot be read stays at zero.
+// cpuClocks are CPU times: of the gateway, of everything that belongs to the
+// run, the gateway included, and of the whole machine.
 type cpuClocks struct{ gateway, own, busy time.Duration }
 
+// cpuNow reads the clocks. One that cannot be read stays at zero.
 func (t *trial) cpuNow(g *gateway) (c cpuClocks) {
 	c.busy, _ = machineBusy()
 	c.own, _ = cpuTime(os.Getpid())

@@ -64,7 +64,7 @@ func TestWrongUse(t *testing.T) {
 		{"run", "at least one of the flags in the group [start gateway naive]"},
 		{"run --start x --gateway y", "none of the others can be"},
 		{"run --gateway http://127.0.0.1:1 --tests b99", "no test \"b99\""},
-		{"run --gateway http://127.0.0.1:1 --rounds 0", "--rounds of at least 1"},
+		{"run --gateway http://127.0.0.1:1 --rounds -1", "--rounds and --duration above zero"},
 		{"compare one.json", "accepts 2 arg(s)"},
 		{"compare /nonexistent/a /nonexistent/b", "no such file"},
 		{"naive --http 127.0.0.1:99999", "listen for clients"},

@@ -82,7 +82,8 @@ func (f *runFlags) define(cmd *cobra.Command) {
 		"(default all)")
 	p.DurationVar(&o.Duration, "duration", 2*time.Second, "measured window; at least 1.5s for "+
 		"figures that mean something")
-	p.IntVar(&o.Rounds, "rounds", 3, "how often to repeat each test")
+	p.IntVar(&o.Rounds, "rounds", 0, "how often to repeat each test (default 3; 1 for b7, b8, "+
+		"stuck and with --small)")
 	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
 	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
 		"or authenticated with --tokens)")
@@ -135,9 +136,13 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	}
 	switch {
 	case f.start != "":
+		if f.command != "dev" && !cmd.Flags().Changed("one-loop-args") {
+			f.oneLoop = "" // GOMAXPROCS=1 has to do
+		}
 		o.Targets = append(o.Targets, bench.Target{
 			Name: "gateway", Binary: f.start, Command: f.command,
 			Args: strings.Fields(f.args), OneLoop: strings.Fields(f.oneLoop),
+			Open: f.command == "naive",
 		})
 	case f.gateway != "":
 		o.Targets = append(o.Targets, bench.Target{Name: "gateway", URL: f.gateway, PID: f.pid})
@@ -148,11 +153,8 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 		})
 		o.Baseline = "naive"
 	}
-	if o.Small && !cmd.Flags().Changed("rounds") {
-		o.Rounds = 1
-	}
-	if o.Rounds < 1 || o.Duration <= 0 {
-		return errors.New("want --rounds of at least 1 and --duration above zero")
+	if o.Rounds < 0 || o.Duration <= 0 {
+		return errors.New("want --rounds and --duration above zero")
 	}
 	if !f.noSpin {
 		o.Spin = []string{self, "spin"}
