@@ -51,7 +51,7 @@ SEEDS ?= 10000
 .PHONY: sim
 sim: ## simulated relays over many seeds: make sim [SEED=n] [SEEDS=n]
 	SIM_SEED=$(SEED) SIM_SEEDS=$(SEEDS) \
-	  $(GO) test -count=1 -v -run '^TestSim' ./engine/simnet/...
+	  $(GO) test -count=1 -v -run '^TestSim' ./engine/simnet/... ./gateway
 
 .PHONY: plant
 plant: ## plant known bugs and expect the simulation to find each

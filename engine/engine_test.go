@@ -463,6 +463,73 @@ func TestEndSplice(t *testing.T) {
 	reasons(t, j, metrics.CloseDrain, metrics.CloseDrain)
 }
 
+// What has no frame boundary within Config.Linger is cut.
+func TestEndSpliceWithoutBoundary(t *testing.T) {
+	j := newJoiner()
+	e, addr := run(t, engine.Config{Accept: j.accept, Linger: 100 * time.Millisecond})
+	a, b := pair(t, addr, 'd')
+	big := masked(true, ws.OpBinary, random(5000, 2))
+	a.send(big[:3000])
+	if _, err := io.ReadFull(b, make([]byte, 2900)); err != nil {
+		t.Fatal(err)
+	}
+	e.Do(func(l *engine.Loop) {
+		l.Each(10, func(c *engine.Conn) { c.EndSplice(1001, "drain", metrics.CloseDrain) })
+	})
+	a.wantMessage(ws.OpClose, ws.NewCloseFrameBody(1001, "drain"))
+	rest, _ := io.ReadAll(b)
+	if want := random(5000, 2)[2896 : 3000-8]; !bytes.Equal(rest, want) {
+		t.Errorf("behind the cut frame came %d bytes, want %d", len(rest), len(want))
+	}
+	reasons(t, j, metrics.CloseDrain, metrics.CloseDrain)
+}
+
+// Behind our own Close nothing passes any more; what still comes is dropped.
+func TestNothingBehindOwnClose(t *testing.T) {
+	j := newJoiner()
+	e, addr := run(t, engine.Config{Accept: j.accept, Linger: time.Minute})
+	a, b := pair(t, addr, 'd')
+	big := masked(true, ws.OpBinary, random(5000, 2))
+	b.send(big[:3000]) // a cannot be told yet, b can
+	if _, err := io.ReadFull(a, make([]byte, 2900)); err != nil {
+		t.Fatal(err)
+	}
+	e.Do(func(l *engine.Loop) {
+		l.Each(10, func(c *engine.Conn) { c.EndSplice(1001, "drain", metrics.CloseDrain) })
+	})
+	b.wantMessage(ws.OpClose, ws.NewCloseFrameBody(1001, "drain"))
+	a.send(masked(true, ws.OpText, []byte("too late")))
+	b.send(big[3000:])
+	if _, err := io.ReadFull(a, make([]byte, 4+5000-2900)); err != nil {
+		t.Fatal(err)
+	}
+	a.wantMessage(ws.OpClose, ws.NewCloseFrameBody(1001, "drain"))
+	a.wantEnd()
+	b.wantEnd()
+	a.Close()
+	b.Close()
+	reasons(t, j, metrics.CloseDrain, metrics.CloseDrain)
+}
+
+// A client that sends its Close and leaves at once: the other one is told, and
+// may finish what it says, which has nowhere to go.
+func TestCloseThenGone(t *testing.T) {
+	j := newJoiner()
+	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2})
+	a, b := pair(t, addr, 'g')
+	a.send(closeFrame(4001, "bye"))
+	a.Conn.(*net.TCPConn).CloseWrite()
+	b.wantMessage(ws.OpClose, ws.NewCloseFrameBody(4001, "bye"))
+	b.wantEnd()
+	b.send(masked(true, ws.OpText, []byte("late")))
+	b.send(closeFrame(4001, "bye"))
+	a.wantMessage(ws.OpText, []byte("late"))
+	a.wantMessage(ws.OpClose, ws.NewCloseFrameBody(4001, "bye"))
+	a.wantEnd()
+	b.Close()
+	reasons(t, j, metrics.ClosePeer, metrics.ClosePeer)
+}
+
 // One busy relay does not starve another one of the same loop.
 func TestFairness(t *testing.T) {
 	j := newJoiner()

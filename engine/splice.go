@@ -18,7 +18,9 @@ import (
 //	Close from b, too:                  both are finished.
 //	end of a's stream, no Close:        the end of the stream goes to b behind
 //	                                    what is queued. b → a goes on.
-//	a breaks, or cannot be written to:  b gets what is queued, then its end.
+//	a breaks, or cannot be written to:  b gets what is queued, then its end. A
+//	                                    break is met when a is read or written,
+//	                                    so not while b is full.
 //	a breaks the protocol:              a gets Close 1002 if no frame to it is
 //	                                    incomplete, and is finished; b as above.
 //	one side closed, the rest idle:     after Config.HalfIdle both are ended.

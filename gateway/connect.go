@@ -65,13 +65,13 @@ func (g *Gateway) connect(c *engine.Conn, r *request, rest []byte) {
 	if g.headMemory.Add(s.charged) > g.cfg.HeadMemory {
 		g.headMemory.Add(-s.charged)
 		g.cfg.Counters.Throttled("head_memory")
-		g.refuse(c, r, hyco.RefusalOverloaded)
+		g.refuse(c, r, hyco.RefusalOverloaded.Because("too many requests are waiting"))
 		return
 	}
 	if s.pending, err = g.table.Reserve(s, r.now); err != nil {
 		g.headMemory.Add(-s.charged)
 		g.cfg.Counters.Throttled("pending_max")
-		g.refuse(c, r, hyco.RefusalOverloaded)
+		g.refuse(c, r, hyco.RefusalOverloaded.Because("too many requests are waiting"))
 		return
 	}
 	s.rest = slices.Clone(rest)

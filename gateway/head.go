@@ -39,7 +39,7 @@ type headHandler struct {
 
 func (h *headHandler) Data(c *engine.Conn, p []byte) {
 	end, next := httphead.FindEnd(p, 0)
-	if end > 0 {
+	if end > 0 && end <= h.g.cfg.HeadBytes {
 		h.g.route(c, p[:end], p[end:])
 		return
 	}
@@ -50,7 +50,9 @@ func (h *headHandler) Data(c *engine.Conn, p []byte) {
 
 func (h *headHandler) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
 
-func (h *headHandler) Timeout(c *engine.Conn) { h.g.refuse(c, nil, hyco.RefusalHeadTimeout) }
+// Timeout of a connection that has sent nothing: browsers and proxies open some
+// in advance, and an answer to no question would confuse the next one.
+func (h *headHandler) Timeout(c *engine.Conn) { c.Close(metrics.CloseHeadTimeout) }
 
 // partialHead collects a head that comes in pieces, in a pooled buffer that
 // counts towards Config.HeadMemory.
@@ -78,7 +80,7 @@ func (h *partialHead) add(c *engine.Conn, p []byte, next int) {
 		h.charged += grown
 		if h.g.headMemory.Add(grown) > h.g.cfg.HeadMemory {
 			h.g.cfg.Counters.Throttled("head_memory")
-			h.refuse(c, hyco.RefusalOverloaded)
+			h.refuse(c, hyco.RefusalOverloaded.Because("too many requests are waiting"))
 			return
 		}
 	}

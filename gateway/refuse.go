@@ -144,6 +144,9 @@ func (r *request) response(refusal *hyco.Refusal) []byte {
 	}
 	text, _ := json.Marshal(phrase)
 	body := `{"error":{"code":"` + refusal.Code + `","message":` + string(text) + "}}\n"
+	if r.head.Method == "HEAD" {
+		body = ""
+	}
 	return httphead.AppendResponse(nil, refusal.Status, phrase, fields, body)
 }
 

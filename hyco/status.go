@@ -142,7 +142,7 @@ var (
 	RefusalTooManyFailures = &Refusal{429, 0, "TooManyFailures",
 		"Too many failed handshakes from this address."}
 	RefusalOverloaded = &Refusal{503, 0, "Overloaded",
-		"The gateway holds as many connections as it may."}
+		"The gateway is full."}
 	RefusalDraining = &Refusal{503, closeGoingAway, "Draining",
 		"The gateway is shutting down."}
 	RefusalInternal = &Refusal{500, closeInternal, "Internal",

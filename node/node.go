@@ -61,6 +61,9 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		history: metrics.NewHistory(cfg.Admin.ClosedHistory), adminEnd: make(chan struct{}),
 	}
 	n.namespaces.Swap(snapshot)
+	if len(snapshot.Namespaces()) == 0 {
+		log.Warn("no namespace is configured: every handshake will be refused")
+	}
 	if err := n.limits(); err != nil {
 		return nil, err
 	}
@@ -253,8 +256,8 @@ func (n *Node) Drain(ctx context.Context) {
 	if n.draining.Swap(true) {
 		return
 	}
-	n.log.Info("draining", slog.Duration("delay", n.cfg.Drain.Delay),
-		slog.Duration("timeout", n.cfg.Drain.Timeout))
+	n.log.Info("draining", slog.String("delay", n.cfg.Drain.Delay.String()),
+		slog.String("timeout", n.cfg.Drain.Timeout.String()))
 	waitFor(ctx, n.cfg.Drain.Delay, func() bool { return false })
 	n.gateway.RefuseNew()
 	n.gateway.EndListeners(n.engine)

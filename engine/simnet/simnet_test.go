@@ -105,6 +105,7 @@ type end struct {
 	burst   int // bytes that it tries to write at once, at most
 	got     []byte
 	buf     []byte // for reads
+	hasty   bool   // it ends its stream right behind its Close
 	patient bool   // it ends its stream only when the mate's has ended
 	ended   bool   // it has seen the end of its stream, or an error
 	done    bool   // it has sent all and ended
@@ -191,6 +192,7 @@ func newEnd(n *simnet.Net, r *rand.Rand, name byte, big bool) *end {
 	}
 	switch e.ending = ending([]int{0, 0, 0, 1, 1, 2, 3}[r.IntN(7)]); e.ending {
 	case byClose:
+		e.hasty = r.IntN(3) == 0
 		e.frame(r, true, 8, append([]byte{0x0f, 0xa0 + byte(r.IntN(9))}, "bye"...))
 	case byViolation:
 		e.out = append(e.out, 0xF1, 0x80, 0, 0, 0, 0)
@@ -226,6 +228,10 @@ func (e *end) act(r *rand.Rand) (progress bool) {
 	}
 	e.done = true
 	switch e.ending {
+	case byClose:
+		if e.hasty {
+			e.peer.CloseWrite()
+		}
 	case byShutdown:
 		e.peer.CloseWrite()
 	case byAbort:
