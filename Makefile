@@ -33,7 +33,14 @@ run: build ## start the emulator with a sample echo listener behind it
 	tools/run
 
 .PHONY: test
-test: ## build everything and run all quick tests, the house rules included
+test: prerequisites unit system interop bench-small ## everything, from a bare machine
+
+.PHONY: prerequisites
+prerequisites: ## install what the tests need beside Go, or say what is missing
+	tools/prerequisites
+
+.PHONY: unit
+unit: ## build everything and run all quick tests, the house rules included
 	$(GO) build ./...
 	$(GO) vet ./...
 	$(GO) test $(PKG)
@@ -63,8 +70,8 @@ fuzz: ## every fuzz target for FUZZTIME each (10s)
 	FUZZTIME=$(FUZZTIME) tools/fuzz $(PKG)
 
 .PHONY: system
-system: ## tests of whole nodes (build tag system)
-	$(GO) test -count=1 -tags system $(PKG)
+system: ## tests of the real binary in a process of its own (build tag system)
+	$(GO) test -count=1 -tags system -run Process ./node
 
 .PHONY: interop
 interop: build ## real clients against the built binary; needs Node.js 18 or newer
@@ -88,6 +95,11 @@ COUNT     ?= 1
 bench: ## benchmarks: make bench [BENCH=regexp] [BENCHTIME=1s] [COUNT=10]
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) \
 	  -count $(COUNT) $(PKG)
+
+.PHONY: bench-small
+bench-small: build ## every test of relaybench at small size, the stuck receivers at full size
+	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet
+	$(BIN)/relaybench run --start $(BIN)/relayhouse --tests stuck --rounds 1 --quiet
 
 .PHONY: bench-cmp
 bench-cmp: $(BENCHSTAT) ## compare with another commit: make bench-cmp OLD=commit [BENCH=regexp]

@@ -144,15 +144,15 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	}
 	r.target, err = hyco.ParseTarget(r.head.Target)
 	r.id = g.trackingID(r.target.ID)
-	if err != nil {
-		g.refuse(c, r, asRefusal(err))
-		return
-	}
 	if r.host = r.target.Authority; r.host == "" {
 		r.host = r.head.Get("Host")
 	}
 	r.snapshot = g.cfg.Namespaces.Load()
 	r.ns = r.snapshot.Lookup(r.host)
+	if err != nil {
+		g.refuse(c, r, asRefusal(err))
+		return
+	}
 	if refusal := r.check(); refusal != nil {
 		g.refuse(c, r, refusal)
 		return

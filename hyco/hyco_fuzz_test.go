@@ -26,7 +26,7 @@ func FuzzParseTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		target, err := ParseTarget(raw)
 		if err != nil {
-			if r, ok := err.(*Refusal); !ok || r.Status != 400 || target != (Target{}) {
+			if r, ok := err.(*Refusal); !ok || r.Status != 400 || target.Rejection != nil {
 				t.Fatalf("%v with %+v", err, target)
 			}
 			return

@@ -132,7 +132,8 @@ const paramPrefix = "sb-hc-"
 //
 //	Shape:  raw is in origin form or in absolute form with the scheme http,
 //	        https, ws or wss. Any bytes are safe; those beyond ASCII are kept.
-//	Errors: a *Refusal of status 400. An unknown action is none: the caller
+//	Errors: a *Refusal of status 400, with as much of the Target as could be
+//	        read, for the text of the answer. An unknown action is none: the caller
 //	        refuses it, with RefusalUnknownAction.
 //	Cost:   0 allocs for a plain path, one for each of: an escaped path, a
 //	        token, a query of which the middle was dropped, a rejection.
@@ -155,14 +156,12 @@ func ParseTarget(raw string) (Target, error) {
 	t.RawPath, t.WebSocket = cutPrefix(path)
 	var err error
 	if t.Path, err = url.PathUnescape(t.RawPath); err != nil {
-		return Target{}, RefusalPathEscape
+		return t, RefusalPathEscape
 	}
 	if hasQuery {
-		if err := t.parseQuery(query); err != nil {
-			return Target{}, err
-		}
+		err = t.parseQuery(query)
 	}
-	return t, nil
+	return t, err
 }
 
 // cutAuthority splits a target in absolute form.

@@ -141,7 +141,11 @@ func TestTargetErrors(t *testing.T) {
 		{"/a?sb-hc-action=accept&sb-hc-statusCode=99999999999999999999", RefusalBadStatusCode},
 	} {
 		target, err := ParseTarget(c.raw)
-		if err != c.want || target != (Target{}) {
+		wantPath := ""
+		if c.want != RefusalTargetByte && strings.HasPrefix(c.raw, "/a?") {
+			wantPath = "a" // what could be read is there for the answer
+		}
+		if err != c.want || target.Path != wantPath || target.Rejection != nil {
 			t.Errorf("%q: got %+v, %v", c.raw, target, err)
 		}
 		var refusal *Refusal

@@ -74,6 +74,21 @@ func TestGroundControlOversize(t *testing.T) {
 	})
 }
 
+// TestGroundControlText: a text message that is no UTF-8 is refused with 1007
+// (RFC 6455, section 8.1), wherever it is cut.
+func TestGroundControlText(t *testing.T) {
+	g := emulator.Start(t)
+	for _, text := range []string{"{\"x\":\"\xff\"}", "{\"x\":\"\xe2\x82\"}", "\xed\xa0\x80"} {
+		c, _ := openControl(t, g)
+		send(t, c, framer.Message(framer.Text, []byte(text)))
+		wantFailed(t, c, 1007)
+	}
+	c, l := openControl(t, g)
+	send(t, c, framer.Part(framer.Text, []byte("{\"x\":\"\xe2")),
+		framer.Message(framer.Continuation, []byte("\x82\xac\"}")))
+	wantRegistered(t, g, l)
+}
+
 func TestGroundControlUnknownCommands(t *testing.T) {
 	g := emulator.Start(t)
 	c, l := openControl(t, g)

@@ -332,7 +332,8 @@ func TestGroundCloseOnBothSidesAtOnce(t *testing.T) {
 }
 
 // TestGroundCloseAfterData: a Close keeps its place behind the data, even
-// inside a message, and the other end's pings are still answered after it.
+// inside a message. Nothing follows it on the other leg: a ping from there is
+// neither answered any more nor forwarded, while data goes on.
 func TestGroundCloseAfterData(t *testing.T) {
 	onBothLegs(t, func(t *testing.T, open func() (tested, other *framer.Conn)) {
 		tested, other := open()
@@ -347,8 +348,12 @@ func TestGroundCloseAfterData(t *testing.T) {
 		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
-		send(t, other, framer.Message(framer.Ping, []byte("hop")))
-		wantFrame(t, other, true, framer.Pong, []byte("hop"))
+		send(t, other, framer.Message(framer.Ping, []byte("late")),
+			framer.Message(framer.Text, []byte("data")), framer.CloseFrame(1000, ""))
+		wantFrame(t, tested, true, framer.Text, []byte("data"))
+		wantClose(t, tested, 1000, "")
+		wantEnd(t, tested)
+		wantEnd(t, other)
 	})
 }
 

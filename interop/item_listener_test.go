@@ -194,7 +194,6 @@ func TestItem34RenewToken(t *testing.T) {
 }
 
 func TestItem63NoListeners(t *testing.T) {
-	g := emulator.Start(t)
 	forEachPeer(t, func(t *testing.T, g *emulator.Gateway, p peer) { wantNoListeners(t, g, p) })
 }
 
@@ -218,7 +217,8 @@ func TestItem65TwentyFiveListeners(t *testing.T) {
 			}
 		}()
 	}
-	_, refusal, _ := tryListen(g, framerPeer, emulator.Anonymous, "", emulator.Token(emulator.Anonymous))
+	_, refusal, _ := tryListen(g, framerPeer, emulator.Anonymous, "",
+		emulator.Token(emulator.Anonymous))
 	wantRefusal(t, refusal, 403, "QuotaExceeded", emulator.Anonymous)
 
 	// Uniformly random: after 600 senders a listener without any has a chance

@@ -16,7 +16,8 @@ import (
 
 // namespaceToken is valid for every entity and for paths that are none.
 func namespaceToken(key string) string {
-	return emulator.Sign("http://127.0.0.1/", emulator.KeyName, key, time.Now().Add(time.Hour))
+	return emulator.Sign("http://127.0.0.1/", emulator.KeyName, key,
+		time.Now().Add(time.Hour))
 }
 
 func TestItem10SenderForUnknownEntity(t *testing.T) {
@@ -217,39 +218,41 @@ func TestItem70KeysAndScopes(t *testing.T) {
 	}
 }
 
+// signed returns a token for a resource, in the usual shape.
+func signed(resource string) string {
+	return emulator.Sign(resource, emulator.KeyName, emulator.Key, time.Now().Add(time.Hour))
+}
+
+// signedRaw returns a token for a resource text that stands as it is.
+func signedRaw(raw string) string {
+	return emulator.SignRaw(raw, emulator.KeyName, emulator.Key, time.Now().Add(time.Hour))
+}
+
 func TestItem71TokenShapes(t *testing.T) {
 	g := emulator.Start(t)
 	entity := emulator.Authenticated
 	_, port, _ := strings.Cut(g.HTTP, ":")
-	expiry := time.Now().Add(time.Hour)
-	upper := func(resource string) string {
-		return emulator.Sign(resource, emulator.KeyName, emulator.Key, expiry)
-	}
-	as := func(raw string) string {
-		return emulator.SignRaw(raw, emulator.KeyName, emulator.Key, expiry)
-	}
-	good := upper("http://127.0.0.1/" + entity)
-	lenient, err := url.QueryUnescape(good[strings.Index(good, "&sig="):strings.Index(good, "&se=")])
+	good := signed("http://127.0.0.1/" + entity)
+	signature := good[strings.Index(good, "&sig="):strings.Index(good, "&se=")]
+	bare, err := url.QueryUnescape(signature)
 	if err != nil {
 		t.Fatal(err)
 	}
 	fields := strings.Split(strings.TrimPrefix(good, "SharedAccessSignature "), "&")
 	tests := []struct{ name, token string }{
-		{".NET", upper("http://127.0.0.1/" + entity + "/")},
-		{"Node helper, port 443 kept", upper("http://127.0.0.1:443/" + entity)},
-		{"Node, own port", upper("http://127.0.0.1:" + port + "/" + entity)},
-		{"Node sample, namespace", upper("http://127.0.0.1")},
-		{"Java sender", upper("sb://127.0.0.1:" + port)},
-		{"Java listener", upper("sb://127.0.0.1:" + port + "/" + entity)},
-		{"aztunnel", upper("https://localhost:" + port + "/" + entity)},
-		{"wss with $hc", upper("wss://127.0.0.1:" + port + "/$hc/" + entity + "?x=y")},
-		{"lower-case escapes", as("http%3a%2f%2f127.0.0.1%2f" + entity + "%2f")},
-		{"bare resource", as("http://127.0.0.1/" + entity + "/")},
-		{"letter case", upper("HTTP://127.0.0.1/" + strings.ToUpper(entity))},
-		{"double slashes", upper("http://127.0.0.1//" + entity + "//")},
-		{"below the entity's prefix", upper("http://127.0.0.1/")},
-		{"bare signature", strings.Replace(good, good[strings.Index(good, "&sig="):strings.Index(
-			good, "&se=")], lenient, 1)},
+		{".NET", signed("http://127.0.0.1/" + entity + "/")},
+		{"Node helper, port 443 kept", signed("http://127.0.0.1:443/" + entity)},
+		{"Node, own port", signed("http://127.0.0.1:" + port + "/" + entity)},
+		{"Node sample, namespace", signed("http://127.0.0.1")},
+		{"Java sender", signed("sb://127.0.0.1:" + port)},
+		{"Java listener", signed("sb://127.0.0.1:" + port + "/" + entity)},
+		{"aztunnel", signed("https://localhost:" + port + "/" + entity)},
+		{"wss with $hc", signed("wss://127.0.0.1:" + port + "/$hc/" + entity + "?x=y")},
+		{"lower-case escapes", signedRaw("http%3a%2f%2f127.0.0.1%2f" + entity + "%2f")},
+		{"bare resource", signedRaw("http://127.0.0.1/" + entity + "/")},
+		{"letter case", signed("HTTP://127.0.0.1/" + strings.ToUpper(entity))},
+		{"double slashes", signed("http://127.0.0.1//" + entity + "//")},
+		{"bare signature", strings.Replace(good, signature, bare, 1)},
 		{"other order", fmt.Sprintf("SharedAccessSignature %s&%s&%s&%s", fields[3], fields[2],
 			fields[1], fields[0])},
 		{"scheme word in lower case", strings.Replace(good, "SharedAccessSignature",
@@ -258,19 +261,19 @@ func TestItem71TokenShapes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, form := range []string{"header", "query, %20", "query, plus"} {
-				query, header := "", http.Header{}
-				switch form {
-				case "header":
-					header = tokenHeader(tt.token)
-				case "query, %20":
-					query = "&sb-hc-token=" + framer.Escape(tt.token)
-				case "query, plus":
-					query = "&sb-hc-token=" + url.QueryEscape(tt.token)
-				}
-				c, a, err := framerPeer.dial(g.URL(entity, "sb-hc-action=listen"+query), header)
+			forms := []struct {
+				name, query string
+				header      http.Header
+			}{
+				{"header", "", tokenHeader(tt.token)},
+				{"query, blank as %20", "&sb-hc-token=" + framer.Escape(tt.token), nil},
+				{"query, blank as plus", "&sb-hc-token=" + url.QueryEscape(tt.token), nil},
+			}
+			for _, form := range forms {
+				c, a, err := framerPeer.dial(g.URL(entity, "sb-hc-action=listen"+form.query),
+					form.header)
 				if err != nil {
-					t.Errorf("%s: %v, answer %+v", form, err, a)
+					t.Errorf("%s: %v, answer %+v", form.name, err, a)
 					continue
 				}
 				if err := c.Close(1000, ""); err != nil {
@@ -279,16 +282,22 @@ func TestItem71TokenShapes(t *testing.T) {
 			}
 		})
 	}
-	refusals := []struct{ name, token, text string }{
-		{"another host", upper("http://example.org/other"), "InvalidAudience"},
-		{"half a segment", upper("http://127.0.0.1/auth"), "InvalidAudience"},
-		{"below the entity", upper("http://127.0.0.1/" + entity + "/below"), "InvalidAudience"},
+}
+
+func TestItem71RefusedTokens(t *testing.T) {
+	g := emulator.Start(t)
+	entity := emulator.Authenticated
+	good := signed("http://127.0.0.1/" + entity)
+	tests := []struct{ name, token, text string }{
+		{"another host", signed("http://example.org/other"), "InvalidAudience"},
+		{"half a segment", signed("http://127.0.0.1/auth"), "InvalidAudience"},
+		{"below the entity", signed("http://127.0.0.1/" + entity + "/below"), "InvalidAudience"},
 		{"two blanks", strings.Replace(good, " ", "  ", 1), "MalformedToken"},
 		{"no skn", good[:strings.Index(good, "&skn=")], "MalformedToken"},
 		{"no words", "x", "MalformedToken"},
 		{"changed expiry", strings.Replace(good, "&se=1", "&se=2", 1), "InvalidSignature"},
 	}
-	for _, tt := range refusals {
+	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, a, _ := tryListen(g, framerPeer, entity, "", tt.token)
 			wantRefusal(t, a, 401, tt.text, entity)

@@ -200,7 +200,7 @@ func (p *process) end(wantStatus int) {
 // A descriptor limit of 200 and 400 connections: established relays go on, the
 // rest is refused in words or ended, all is counted, and when descriptors are
 // free again new relays work.
-func TestDescriptorLimit(t *testing.T) {
+func TestProcessDescriptorLimit(t *testing.T) {
 	p := startProcess(t, 200)
 	p.crowd(func() float64 {
 		return p.metric("relay_refused_total")
@@ -209,7 +209,7 @@ func TestDescriptorLimit(t *testing.T) {
 
 // The same, with the limit lowered behind the gateway's back, so that accept
 // itself fails.
-func TestDescriptorLimitLoweredLater(t *testing.T) {
+func TestProcessDescriptorLimitLowered(t *testing.T) {
 	p := startProcess(t, 0)
 	limit := unix.Rlimit{Cur: 200, Max: 200}
 	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
@@ -259,7 +259,7 @@ func (p *process) crowd(refused func() float64) {
 
 // SIGTERM: not ready, the listener gets 1001, the relay lives on to the
 // deadline and then gets 1001, exit status 0.
-func TestDrainProcess(t *testing.T) {
+func TestProcessDrain(t *testing.T) {
 	p := startProcess(t, 0, "--drain-timeout", "2s")
 	control := p.listener()
 	sender, listener, err := p.relay(control)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -109,6 +110,10 @@ func (g *Gateway) stop(t testing.TB) {
 	default:
 		_ = g.command.Process.Kill()
 		<-g.exited
+	}
+	// A binary built with -race tells on its output, and goes on.
+	if strings.Contains(g.log.String(), "WARNING: DATA RACE") {
+		t.Error("the gateway has a data race")
 	}
 	if t.Failed() {
 		t.Logf("the gateway's output:\n%s", g.log.String())

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,29 +64,29 @@ type Conn struct {
 var key = base64.StdEncoding.EncodeToString([]byte("relayhouse-tests"))
 
 // Request returns the head of an upgrade request. Extra lines are given as
-// "Name: value"; one with the name of a usual line replaces it, and one
+// "Name: value"; one with the name of a usual line takes its place, and one
 // without a value leaves it out.
 func Request(target, host string, extra ...string) string {
-	lines := []string{"Host: " + host, "Connection: Upgrade", "Upgrade: websocket",
+	usual := []string{"Host: " + host, "Connection: Upgrade", "Upgrade: websocket",
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key}
-	for _, line := range extra {
-		name, value, _ := strings.Cut(line, ":")
-		at := -1
-		for i, usual := range lines {
-			if usualName, _, _ := strings.Cut(usual, ":"); strings.EqualFold(usualName, name) {
-				at = i
-			}
-		}
-		switch {
-		case at < 0:
+	var lines []string
+	for _, line := range usual {
+		if !slices.ContainsFunc(extra, func(e string) bool { return sameName(e, line) }) {
 			lines = append(lines, line)
-		case value == "":
-			lines = append(lines[:at], lines[at+1:]...)
-		default:
-			lines[at] = line
+		}
+	}
+	for _, line := range extra {
+		if _, value, _ := strings.Cut(line, ":"); value != "" {
+			lines = append(lines, line)
 		}
 	}
 	return "GET " + target + " HTTP/1.1\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n"
+}
+
+func sameName(line, other string) bool {
+	name, _, _ := strings.Cut(line, ":")
+	otherName, _, _ := strings.Cut(other, ":")
+	return strings.EqualFold(name, otherName)
 }
 
 // Dial opens address, "ws://host:port/path?query" exactly as it is to be sent,

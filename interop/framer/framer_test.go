@@ -43,7 +43,8 @@ func TestReadVectors(t *testing.T) {
 				t.Errorf("at the end Read gives %v, want io.EOF", err)
 			}
 			for cut := 1; cut < len(wire) && cut < 12; cut++ {
-				if _, err := Read(bytes.NewReader(wire[:cut])); !errors.Is(err, io.ErrUnexpectedEOF) {
+				_, err := Read(bytes.NewReader(wire[:cut]))
+				if !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Errorf("cut at %d: %v, want an unexpected end", cut, err)
 				}
 			}
@@ -122,9 +123,9 @@ func TestCloseCode(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	got := Request("/x?y", "h:1", "X-A: b", "Upgrade:", "connection: close")
-	want := "GET /x?y HTTP/1.1\r\nHost: h:1\r\nconnection: close\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\nX-A: b\r\n\r\n"
+	got := Request("/x?y", "h:1", "X-A: b", "Upgrade:", "connection: close", "X-A: c")
+	want := "GET /x?y HTTP/1.1\r\nHost: h:1\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: " + key + "\r\nX-A: b\r\nconnection: close\r\nX-A: c\r\n\r\n"
 	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -5,6 +5,9 @@
 
 const test = require('node:test');
 const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
+const path = require('node:path');
+const hyco = require('hyco-ws');
 const { start, delay, within, authenticated, anonymous } = require('./gateway.js');
 const { Refused, hycoListener, hycoSender } = require('./peers.js');
 
@@ -184,7 +187,7 @@ test('items 13, 14: sender with a bad key or none: 401 with the reason', async (
 test('items 10, 11: unknown entity: 404 with the reason', async (t) => {
   const gateway = await start(t);
   // A token of namespace scope, as the package's own samples make it.
-  const token = require('hyco-ws').createRelayToken(`http://${gateway.http}/`,
+  const token = hyco.createRelayToken(`http://${gateway.http}/`,
     'RootManageSharedAccessKey', 'SAS_KEY_VALUE');
   await wantRefused(() => hycoSender(gateway.connectUri('nosuch'), token), 404,
     /Endpoint does not exist/, 'nosuch');
@@ -197,6 +200,32 @@ test('item 63: no listener: 404 with the reason', async (t) => {
   await wantRefused(() => hycoSender(gateway.connectUri(authenticated),
     gateway.token(authenticated)), 404,
   /There are no listeners connected for the endpoint/, authenticated);
+});
+
+test('a storm of refused registrations leaves relays alone', async (t) => {
+  const gateway = await start(t);
+  await hycoListener(t, gateway, anonymous);
+  const sender = await hycoSender(gateway.connectUri(anonymous));
+  const storm = execFile(process.execPath, ['--no-deprecation', path.join(__dirname, 'storm.js'),
+    gateway.listenUri(authenticated), gateway.token(authenticated, 3600, 'wrong')]);
+  const ended = new Promise((resolve) => storm.on('exit', resolve));
+  let refusals = '';
+  storm.stdout.on('data', (text) => { refusals += text; });
+  const times = [];
+  while (storm.exitCode === null) {
+    const sent = process.hrtime.bigint();
+    await wantEcho(sender, 'in the storm');
+    times.push(Number(process.hrtime.bigint() - sent) / 1e6);
+    await delay(10);
+  }
+  await ended;
+  times.sort((a, b) => a - b);
+  t.diagnostic(`${refusals} refusals in 2 s; echo: median ` +
+    `${times[times.length >> 1].toFixed(1)} ms, slowest ${times[times.length - 1].toFixed(1)} ms`);
+  assert.ok(Number(refusals) > 10, `${refusals} refusals are no storm`);
+  assert.ok(times[times.length - 1] < 1000, 'an echo took more than a second');
+  sender.close(1000);
+  await sender.closed();
 });
 
 test('items 34, 67: renewToken keeps the channel open past the first expiry', async (t) => {

@@ -168,14 +168,14 @@ async function wsListener(t, gateway, entity, onConnection = echo) {
     gateway.token(entity));
   const clients = [];
   t.after(() => [control, ...clients].forEach((client) => client.terminate()));
-  control.on('message', (data, isBinary) => {
+  control.on('message', (data) => {
     const { accept } = JSON.parse(data);
     const offer = Object.entries(accept.connectHeaders)
       .find(([name]) => name.toLowerCase() === 'sec-websocket-protocol');
     const protocols = offer ? [offer[1].split(/, */)[0]] : [];
     const client = new ws.WebSocket(accept.address, protocols);
     clients.push(client);
-    onConnection(client, accept, isBinary);
+    onConnection(client);
   });
   return { control, clients, close: () => control.close(1000) };
 }

@@ -66,8 +66,11 @@ type test struct {
 // event is one line of `go test -json`.
 type event struct{ Action, Package, Test, Output string }
 
-// readGo returns the tests without subtests and, as a test of its own, a
-// package that failed outside of any test.
+// packageLine is the result of a package, as go test prints it.
+var packageLine = regexp.MustCompile(`^(ok|FAIL)\s+\S+\s`)
+
+// readGo prints the result of each package. It returns the tests without
+// subtests and, as a test of its own, a package that failed outside of any.
 func readGo(r io.Reader) ([]test, error) {
 	outcomes := map[string]outcome{}
 	output := map[string]string{}
@@ -82,6 +85,9 @@ func readGo(r io.Reader) ([]test, error) {
 		switch e.Action {
 		case "output":
 			output[name] += e.Output
+			if packageLine.MatchString(e.Output) {
+				fmt.Print(e.Output)
+			}
 		case "pass":
 			outcomes[name] = passed
 		case "fail":

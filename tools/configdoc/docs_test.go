@@ -64,7 +64,7 @@ func testNames(t *testing.T) map[string]bool {
 
 func TestDocumentedTestsExist(t *testing.T) {
 	names := testNames(t)
-	mentioned := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z0-9]\\w*)")
+	mentioned := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z0-9]\\w*)`")
 	for page, text := range pages(t) {
 		for _, m := range mentioned.FindAllStringSubmatch(text, -1) {
 			if !names[m[1]] {
