@@ -38,7 +38,6 @@ const (
 	closeGoingAway   = 1001
 	closeInvalidData = 1007
 	closePolicy      = 1008
-	closeTooLarge    = 1009
 	closeInternal    = 1011
 )
 
@@ -157,8 +156,6 @@ var (
 		"The endpoint was removed."}
 	RefusalListenerSilent = &Refusal{0, closeGoingAway, "ListenerSilent",
 		"The listener does not answer pings."}
-	RefusalMessageTooLarge = &Refusal{0, closeTooLarge, "MessageTooLarge",
-		"The message is too large."}
 	RefusalMessageInvalid = &Refusal{0, closeInvalidData, "MessageInvalid",
 		"The message is not a JSON object."}
 )

@@ -54,7 +54,6 @@ var refusals = map[string]*Refusal{
 	"RefusalReplaced":          RefusalReplaced,
 	"RefusalEntityRemoved":     RefusalEntityRemoved,
 	"RefusalListenerSilent":    RefusalListenerSilent,
-	"RefusalMessageTooLarge":   RefusalMessageTooLarge,
 	"RefusalMessageInvalid":    RefusalMessageInvalid,
 }
 

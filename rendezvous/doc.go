@@ -11,12 +11,13 @@
 //  3. [Table.Pick] chooses the listener that gets the accept message.
 //  4. The listener dials the rendezvous address: [Table.Claim] hands out the
 //     sender, exactly once.
-//  5. Or the sender leaves first: [Table.Drop]. Or nobody comes within the
-//     window: [Table.Expire], called by a timer, returns the sender.
+//  5. Or the sender leaves, is refused, or its window ends: [Table.Drop]. The
+//     table has no timer: whoever reserved keeps the time, as it has a deadline
+//     on the sender's connection anyway, and Claim refuses what is late.
 //  6. The control channel ends: [Table.Unregister].
 //
-// Exactly one of Claim, Drop and Expire gets a sender, whatever the order in
-// which loops call them; that one owns its fate.
+// Exactly one of Claim and Drop gets a sender, whatever the order in which
+// loops call them; that one owns its fate.
 //
 // All methods may be called from any goroutine. State is spread over shards:
 // listeners by the xxhash of the entity key, pending rendezvous by their id.

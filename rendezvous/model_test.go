@@ -46,7 +46,7 @@ func runModel(t *testing.T, seed uint64, steps int) {
 	for step := range steps {
 		now = now.Add(time.Duration(r.IntN(60)) * time.Millisecond)
 		var err error
-		switch op := r.IntN(8); op {
+		switch op := r.IntN(9); op {
 		case 0, 1, 2:
 			err = m.listenerStep(table, r, op, step)
 		case 3, 4:
@@ -60,7 +60,9 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		case 5, 6:
 			err = m.takeStep(table, ids[max(0, len(ids)-1-r.IntN(30))], now, op == 5)
 		case 7:
-			err = m.expireStep(table, now, 1+r.IntN(30))
+			err = m.timeoutStep(table, now, 1+r.IntN(30))
+		case 8:
+			err = m.rangeStep(table, r.IntN(30))
 		}
 		if err == nil && table.Pending() != len(m.pending) {
 			err = fmt.Errorf("%d pending, want %d", table.Pending(), len(m.pending))
@@ -150,29 +152,51 @@ func (m *model) takeStep(
 	return nil
 }
 
-func (m *model) expireStep(table *Table[string, int], now time.Time, limit int) error {
-	byParty := map[int]ID{}
+// timeoutStep does what at most limit senders do whose window is over, the
+// oldest first: a claim comes too late for them, and they drop themselves.
+func (m *model) timeoutStep(table *Table[string, int], now time.Time, limit int) error {
+	var due []ID
 	for id, p := range m.pending {
 		if !now.Before(p.deadline) {
-			byParty[p.party] = id
+			due = append(due, id)
 		}
 	}
-	got := table.Expire(now, limit)
-	if len(got) != min(limit, len(byParty)) {
-		return fmt.Errorf("Expire gave %d of %d, limit %d", len(got), len(byParty), limit)
-	}
-	for _, party := range got {
-		id, ok := byParty[party]
-		if !ok {
-			return fmt.Errorf("Expire gave %d, which is not due", party)
+	slices.SortFunc(due, func(a, b ID) int { return m.pending[a].party - m.pending[b].party })
+	for _, id := range due[:min(limit, len(due))] {
+		if err := m.takeStep(table, id, now, true); err != nil {
+			return err
 		}
-		delete(m.pending, id)
+		if err := m.takeStep(table, id, now, false); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// TestExactlyOnce lets many goroutines claim, drop and expire the same pending
-// rendezvous. Each must be handed out exactly once.
+// rangeStep compares the view with the model: each sender at most once, with
+// its own deadline, expired or not, and as many as the limit allows.
+func (m *model) rangeStep(table *Table[string, int], limit int) error {
+	want := map[int]time.Time{}
+	for _, p := range m.pending {
+		want[p.party] = p.deadline
+	}
+	left := len(want) - min(limit, len(want))
+	var err error
+	table.RangePending(limit, func(party int, deadline time.Time) {
+		if d, ok := want[party]; !ok || !d.Equal(deadline) {
+			err = fmt.Errorf("RangePending gave %d, %v; want %v, %v", party, deadline, d, ok)
+		}
+		delete(want, party)
+	})
+	if err == nil && len(want) != left {
+		err = fmt.Errorf("RangePending(%d) left out %d, want %d", limit, len(want), left)
+	}
+	return err
+}
+
+// TestExactlyOnce lets many goroutines claim, in time and late, and drop the
+// same pending rendezvous while others look at them. Each must be handed out
+// exactly once, and none to a late claim.
 func TestExactlyOnce(t *testing.T) {
 	const senders, takers = 2000, 16
 	table := newTable(Config{Shards: 4, Window: time.Second})
@@ -191,10 +215,16 @@ func TestExactlyOnce(t *testing.T) {
 			for _, i := range r.Perm(senders) {
 				switch r.IntN(8) {
 				case 0:
-					for _, p := range table.Expire(epoch.Add(time.Second), 3) {
-						taken[p].Add(1)
+					if p, err := table.Claim(ids[i], epoch.Add(time.Second)); err == nil {
+						t.Errorf("sender %d was claimed late", p)
 					}
 				case 1:
+					table.RangePending(3, func(p int, deadline time.Time) {
+						if !deadline.Equal(epoch.Add(time.Second)) {
+							t.Errorf("sender %d: deadline %v", p, deadline)
+						}
+					})
+				case 2, 3:
 					if p, ok := table.Drop(ids[i]); ok {
 						taken[p].Add(1)
 					}
@@ -207,8 +237,10 @@ func TestExactlyOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, p := range table.Expire(epoch.Add(time.Second), senders) {
-		taken[p].Add(1)
+	for _, id := range ids { // Whoever nobody wanted times out.
+		if p, ok := table.Drop(id); ok {
+			taken[p].Add(1)
+		}
 	}
 	for i := range taken {
 		if n := taken[i].Load(); n != 1 {

@@ -8,27 +8,17 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// none is the end of a list of slots.
-const none int32 = -1
-
-// pendingShard keeps its pending rendezvous in slots that are reused, linked
-// in the order of reservation: the first to expire is the head of the list.
 type pendingShard[P any] struct {
 	// Guarded by mu.
-	mu         sync.Mutex
-	slots      map[ID]int32
-	entries    []pending[P]
-	head, tail int32 // In use, oldest first.
-	free       int32 // Unused, linked by next.
+	mu      sync.Mutex
+	senders map[ID]pending[P]
 
 	_ cpu.CacheLinePad
 }
 
 type pending[P any] struct {
-	id         ID
-	party      P
-	deadline   time.Time
-	prev, next int32
+	party    P
+	deadline time.Time
 }
 
 // pendingShard selects by the id itself, which is as random as any hash of it.
@@ -37,10 +27,12 @@ func (t *Table[L, P]) pendingShard(id ID) *pendingShard[P] {
 }
 
 // Reserve stores a sender that waits for its rendezvous connection and returns
-// the id under which it can be claimed within the window from now.
+// the id under which it can be claimed within the window from now. Nothing
+// removes it when the window is over: the caller keeps that time and calls
+// Drop, whatever becomes of the sender.
 //
-//	Bound:  Config.PendingMax in all, expired ones included until Expire or
-//	        Drop takes them.
+//	Bound:  Config.PendingMax in all, expired ones included until Drop takes
+//	        them.
 //	Errors: ErrPendingFull.
 func (t *Table[L, P]) Reserve(party P, now time.Time) (ID, error) {
 	if t.pendingCount.Add(1) > t.pendingMax {
@@ -49,14 +41,14 @@ func (t *Table[L, P]) Reserve(party P, now time.Time) (ID, error) {
 	}
 	for {
 		id := t.newID()
-		if t.pendingShard(id).add(id, party, now.Add(t.window)) {
+		if t.pendingShard(id).add(id, pending[P]{party, now.Add(t.window)}) {
 			return id, nil
 		}
 	}
 }
 
 // Claim takes the sender out of the table and returns it to the one caller
-// that may pair it. An expired sender is left for Expire.
+// that may pair it. An expired sender is left for Drop.
 //
 //	Errors: ErrUnknown, the same for an id that is unknown, used or expired.
 //	Cost:   0 allocs.
@@ -69,8 +61,9 @@ func (t *Table[L, P]) Claim(id ID, now time.Time) (P, error) {
 	return p, nil
 }
 
-// Drop takes the sender out of the table, expired or not, because it left or
-// was refused. It reports false when Claim, Expire or Drop was first.
+// Drop takes the sender out of the table, expired or not, because it left, was
+// refused or has waited long enough. It reports false when Claim or Drop was
+// first.
 //
 //	Cost: 0 allocs.
 func (t *Table[L, P]) Drop(id ID) (P, bool) {
@@ -79,27 +72,6 @@ func (t *Table[L, P]) Drop(id ID) (P, bool) {
 		t.pendingCount.Add(-1)
 	}
 	return p, ok
-}
-
-// Expire takes at most limit senders out of the table whose window is over,
-// and returns them. A result of limit entries means that there may be more.
-//
-// A shard is looked at from its oldest reservation to the first one that is
-// still valid. Callers whose clocks differ make entries wait that difference
-// longer to be returned; Claim is exact.
-//
-//	Cost: O(shards + returned); 0 allocs when nothing has expired.
-func (t *Table[L, P]) Expire(now time.Time, limit int) []P {
-	var expired []P
-	for i := range t.pending {
-		if len(expired) >= limit {
-			break
-		}
-		before := len(expired)
-		expired = t.pending[i].expire(expired, now, limit)
-		t.pendingCount.Add(int64(before - len(expired)))
-	}
-	return expired
 }
 
 // Pending returns how many senders wait.
@@ -111,13 +83,10 @@ func (t *Table[L, P]) Pending() int { return int(t.pendingCount.Load()) }
 func (t *Table[L, P]) RangePending(limit int, f func(party P, deadline time.Time)) {
 	var rows []pending[P]
 	for i := range t.pending {
-		rows = rows[:0]
-		s := &t.pending[i]
-		s.mu.Lock()
-		for at := s.head; at != none && len(rows) < limit; at = s.entries[at].next {
-			rows = append(rows, s.entries[at])
+		if limit <= 0 {
+			return
 		}
-		s.mu.Unlock()
+		rows = t.pending[i].appendTo(rows[:0], limit)
 		for _, r := range rows {
 			f(r.party, r.deadline)
 		}
@@ -126,69 +95,38 @@ func (t *Table[L, P]) RangePending(limit int, f func(party P, deadline time.Time
 }
 
 // add reports false when the id is in use.
-func (s *pendingShard[P]) add(id ID, party P, deadline time.Time) bool {
+func (s *pendingShard[P]) add(id ID, p pending[P]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, used := s.slots[id]; used {
+	if _, used := s.senders[id]; used {
 		return false
 	}
-	slot := s.free
-	if slot == none {
-		slot = int32(len(s.entries))
-		s.entries = append(s.entries, pending[P]{})
-	} else {
-		s.free = s.entries[slot].next
-	}
-	s.entries[slot] = pending[P]{
-		id: id, party: party, deadline: deadline, prev: s.tail, next: none,
-	}
-	if s.tail == none {
-		s.head = slot
-	} else {
-		s.entries[s.tail].next = slot
-	}
-	s.tail = slot
-	s.slots[id] = slot
+	s.senders[id] = p
 	return true
 }
 
-// take removes and returns an entry that is valid at the given time. The zero
+// take removes and returns a sender that is valid at the given time. The zero
 // time is before every deadline.
 func (s *pendingShard[P]) take(id ID, now time.Time) (party P, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slot, ok := s.slots[id]
-	if !ok || !now.Before(s.entries[slot].deadline) {
+	p, ok := s.senders[id]
+	if !ok || !now.Before(p.deadline) {
 		return party, false
 	}
-	return s.remove(slot), true
+	delete(s.senders, id)
+	return p.party, true
 }
 
-func (s *pendingShard[P]) expire(dst []P, now time.Time, limit int) []P {
+// appendTo copies at most limit senders, limit > 0, behind rows.
+func (s *pendingShard[P]) appendTo(rows []pending[P], limit int) []pending[P] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(dst) < limit && s.head != none && !now.Before(s.entries[s.head].deadline) {
-		dst = append(dst, s.remove(s.head))
+	for _, p := range s.senders {
+		rows = append(rows, p)
+		if len(rows) == limit {
+			break
+		}
 	}
-	return dst
-}
-
-// remove unlinks a slot that is in use and frees it. The caller holds mu.
-func (s *pendingShard[P]) remove(slot int32) P {
-	e := &s.entries[slot]
-	if e.prev == none {
-		s.head = e.next
-	} else {
-		s.entries[e.prev].next = e.next
-	}
-	if e.next == none {
-		s.tail = e.prev
-	} else {
-		s.entries[e.next].prev = e.prev
-	}
-	party := e.party
-	delete(s.slots, e.id)
-	*e = pending[P]{next: s.free}
-	s.free = slot
-	return party
+	return rows
 }

@@ -30,7 +30,8 @@ const (
 	// DefaultShards keeps the chance that two of a few dozen loops meet at one
 	// lock small. An empty pair of shards costs about 300 bytes.
 	DefaultShards = 64
-	// ShardsMax bounds what an empty table costs and what Expire visits.
+	// ShardsMax bounds what an empty table costs, about 300 KB, and the locks
+	// that Range and RangePending take one after the other.
 	ShardsMax = 1024
 	// DefaultPendingMax is the default of gateway.pending_max.
 	DefaultPendingMax = 65536
@@ -93,8 +94,7 @@ func New[L comparable, P any](c Config) *Table[L, P] {
 	}
 	for i := range shards {
 		t.listeners[i].entities = make(map[string]*entity[L])
-		t.pending[i].slots = make(map[ID]int32)
-		t.pending[i].head, t.pending[i].tail, t.pending[i].free = none, none, none
+		t.pending[i].senders = make(map[ID]pending[P])
 	}
 	return t
 }

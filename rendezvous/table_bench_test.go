@@ -3,7 +3,6 @@ package rendezvous
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 func BenchmarkPick(b *testing.B) {
@@ -37,34 +36,27 @@ func BenchmarkPickFiltered(b *testing.B) {
 	}
 }
 
+// BenchmarkReserveClaim is one connection request on its own and beside a full
+// house of senders that wait.
 func BenchmarkReserveClaim(b *testing.B) {
-	table := newTable(Config{})
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			id, err := table.Reserve(1, epoch)
-			if err != nil {
-				b.Error(err)
-				return
+	for _, waiting := range []int{0, DefaultPendingMax - 16} {
+		b.Run(fmt.Sprint("waiting=", waiting), func(b *testing.B) {
+			table := newTable(Config{})
+			for i := range waiting {
+				_, _ = table.Reserve(i, epoch)
 			}
-			_, _ = table.Claim(id, epoch)
-		}
-	})
-}
-
-// BenchmarkExpire is the tick of a timer over a full table that has nothing to
-// expire.
-func BenchmarkExpire(b *testing.B) {
-	table := newTable(Config{})
-	for i := range DefaultPendingMax {
-		_, _ = table.Reserve(i, epoch)
-	}
-	now := epoch.Add(DefaultWindow - time.Nanosecond)
-	b.ReportAllocs()
-	for b.Loop() {
-		if table.Expire(now, DefaultPendingMax) != nil {
-			b.Fatal("expired early")
-		}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					id, err := table.Reserve(1, epoch)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					_, _ = table.Claim(id, epoch)
+				}
+			})
+		})
 	}
 }
 

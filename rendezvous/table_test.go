@@ -268,13 +268,7 @@ func TestPendingWindow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			now := epoch.Add(c.after)
-			if c.valid {
-				if got := table.Expire(now, 10); got != nil {
-					t.Fatalf("Expire = %v", got)
-				}
-			}
-			p, err := table.Claim(id, now)
+			p, err := table.Claim(id, epoch.Add(c.after))
 			if c.valid && (p != 7 || err != nil) || !c.valid && err != ErrUnknown {
 				t.Fatalf("Claim = %v, %v", p, err)
 			}
@@ -285,46 +279,47 @@ func TestPendingWindow(t *testing.T) {
 	}
 }
 
-// TestExpiredStaysForExpire: a late accept is refused, and the sender still
-// gets its answer from the one that calls Expire.
-func TestExpiredStaysForExpire(t *testing.T) {
+// TestExpiredStaysForDrop: a late accept is refused, again and again, and the
+// sender still gets its answer from the one that drops it.
+func TestExpiredStaysForDrop(t *testing.T) {
 	table := newTable(Config{Window: time.Second})
 	id, _ := table.Reserve(7, epoch)
 	late := epoch.Add(time.Second)
-	if _, err := table.Claim(id, late); err != ErrUnknown {
-		t.Fatal(err)
+	for range 2 {
+		if _, err := table.Claim(id, late); err != ErrUnknown || table.Pending() != 1 {
+			t.Fatalf("late Claim: %v, %d pending", err, table.Pending())
+		}
 	}
-	if got := table.Expire(late, 10); !slices.Equal(got, []int{7}) {
-		t.Fatalf("Expire = %v", got)
+	if p, ok := table.Drop(id); !ok || p != 7 {
+		t.Fatalf("Drop = %v, %v", p, ok)
 	}
-	if _, ok := table.Drop(id); ok || table.Pending() != 0 {
-		t.Fatal("expired twice")
+	if p, ok := table.Drop(id); ok || p != 0 || table.Pending() != 0 {
+		t.Fatalf("dropped twice: %v, %d pending", p, table.Pending())
+	}
+	if _, err := table.Claim(id, epoch); err != ErrUnknown {
+		t.Fatalf("Claim after Drop: %v", err)
 	}
 }
 
-func TestExpireInOrderAndBounded(t *testing.T) {
-	table := newTable(Config{Shards: 1, Window: time.Second})
-	ids := make([]ID, 10)
-	for i := range ids {
-		ids[i], _ = table.Reserve(i, epoch.Add(time.Duration(i)*time.Millisecond))
+// TestReserveDrawsAgain: an id that is in use is not given out twice, and the
+// sender that has it stays.
+func TestReserveDrawsAgain(t *testing.T) {
+	var draws []uint64
+	table := newTable(Config{Random: func() uint64 {
+		d := draws[0]
+		draws = draws[1:]
+		return d
+	}})
+	draws = []uint64{1, 2, 1, 2, 1, 3}
+	first, _ := table.Reserve(1, epoch)
+	second, err := table.Reserve(2, epoch)
+	if err != nil || first == second || table.Pending() != 2 {
+		t.Fatalf("%v, %v, %v, %d pending", first, second, err, table.Pending())
 	}
-	table.Drop(ids[0]) // The head, one in the middle, the tail.
-	table.Drop(ids[4])
-	table.Drop(ids[9])
-	now := epoch.Add(time.Second + 7*time.Millisecond)
-	for _, want := range [][]int{{1, 2, 3}, {5, 6, 7}, nil} {
-		if got := table.Expire(now, 3); !slices.Equal(got, want) {
-			t.Fatalf("Expire = %v, want %v", got, want)
+	for i, id := range []ID{first, second} {
+		if p, err := table.Claim(id, epoch); err != nil || p != i+1 {
+			t.Errorf("Claim = %v, %v, want %d", p, err, i+1)
 		}
-	}
-	if table.Pending() != 1 {
-		t.Errorf("%d left, want 1", table.Pending())
-	}
-	if got := table.Expire(now.Add(time.Hour), 0); got != nil {
-		t.Errorf("Expire with limit 0 = %v", got)
-	}
-	if got := table.Expire(now.Add(time.Hour), 5); !slices.Equal(got, []int{8}) {
-		t.Errorf("Expire = %v", got)
 	}
 }
 
@@ -351,8 +346,13 @@ func TestPendingMax(t *testing.T) {
 	if _, err := table.Reserve(5, epoch); err != nil {
 		t.Fatalf("after Claim: %v", err)
 	}
-	if n := len(table.Expire(epoch.Add(time.Hour), 10)); n != 3 || table.Pending() != 0 {
-		t.Fatalf("expired %d, %d left", n, table.Pending())
+	// Those whose window is over count until they are dropped.
+	if _, err := table.Reserve(6, epoch.Add(time.Hour)); err != ErrPendingFull {
+		t.Fatalf("with expired ones: %v", err)
+	}
+	table.Drop(ids[2])
+	if _, err := table.Reserve(7, epoch.Add(time.Hour)); err != nil || table.Pending() != 3 {
+		t.Fatalf("after Drop of an expired one: %v, %d pending", err, table.Pending())
 	}
 }
 
@@ -381,24 +381,5 @@ func TestRangePending(t *testing.T) {
 		if len(seen) != c.want {
 			t.Errorf("RangePending(%d) gave %d", c.limit, len(seen))
 		}
-	}
-}
-
-// TestSlotsAreReused: churn does not grow the table.
-func TestSlotsAreReused(t *testing.T) {
-	table := newTable(Config{Shards: 1})
-	for i := range 10_000 {
-		id, err := table.Reserve(i, epoch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i%2 == 0 {
-			table.Drop(id)
-		} else if _, err := table.Claim(id, epoch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := len(table.pending[0].entries); n != 1 {
-		t.Errorf("%d slots for one pending rendezvous at a time", n)
 	}
 }
