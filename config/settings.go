@@ -86,7 +86,7 @@ func (g *Gateway) abuseSettings() []setting {
 		span("gateway.failure_delay", &g.FailureDelay, "1s", 0, 10*time.Second, "",
 			"delay of an answer above the rate"),
 		number("gateway.failure_held_max", &g.FailureHeldMax, "64", 0, 65536, "",
-			"delayed answers per address; above it connections are dropped"),
+			"delayed answers per address; above it the answer is 429 at once"),
 	}
 }
 

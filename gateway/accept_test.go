@@ -260,28 +260,22 @@ func TestHeadMemoryOfWaitingSenders(t *testing.T) {
 	for range 40 {
 		p := n.Connect(t, d)
 		relaytest.Eventually(t, "the sender waits or is refused", func() bool {
-			select {
-			case <-p.Done():
-				return true
-			default:
-				return n.Pending(1).Total > len(waiting)
-			}
+			return p.Answered() || n.Pending(1).Total > len(waiting)
 		})
-		select {
-		case <-p.Done():
-			p.Want(t, 503)
-			n.WantMetric(t, `relay_throttled_total{quota="head_memory"}`, 1)
-			if len(waiting) < 25 {
-				t.Errorf("refused when %d were waiting", len(waiting))
-			}
-			for _, w := range waiting {
-				w.Cancel()
-			}
-			n.WantMetric(t, "relay_head_bytes", 0)
-			return
-		default:
+		if !p.Answered() {
 			waiting = append(waiting, p)
+			continue
 		}
+		p.Want(t, 503)
+		n.WantMetric(t, `relay_throttled_total{quota="head_memory"}`, 1)
+		if len(waiting) < 25 {
+			t.Errorf("refused when %d were waiting", len(waiting))
+		}
+		for _, w := range waiting {
+			w.Cancel()
+		}
+		n.WantMetric(t, "relay_head_bytes", 0)
+		return
 	}
 	t.Errorf("%d heads of 31 KiB in 1 MiB", len(waiting))
 }

@@ -59,7 +59,7 @@ func TestItem70KeysRulesAndRights(t *testing.T) {
 		d := relaytest.Dial{Path: tt.path, Token: tt.token}
 		listen := n.TryListen(t, d)
 		if tt.listen == "" {
-			listen.Listener(t, n).Close(t)
+			listen.Listener(t).Close(t)
 			n.WantMetric(t, "relay_active_listeners", 0)
 		} else {
 			wantPhrase(t, listen.Want(t, 401), tt.listen)

@@ -234,7 +234,8 @@ func (g *Gateway) listenerLost(l *listener) {
 				s, ok := c.Handler().(*sender)
 				if ok && s.chosen == l && !s.resolved {
 					s.orphan = true
-					c.SetDeadline(min(g.ticks(c, lostGrace), g.ticks(c, g.cfg.RendezvousWindow)))
+					left := s.since.Add(g.cfg.RendezvousWindow).Sub(g.cfg.Now())
+					c.SetDeadline(max(1, g.ticks(c, min(lostGrace, max(left, 0)))))
 				}
 			})
 		})

@@ -141,8 +141,7 @@ func (l *listener) Timeout(c *engine.Conn) {
 	case l.pingedAt != 0 && tick-l.pingedAt >= g.ticks(c, g.cfg.ListenerPingGrace):
 		l.log(slog.LevelWarn, "listener does not answer",
 			slog.String("event", "ListenerUnresponsive"))
-		l.leave()
-		c.Close(metrics.CloseListenerSilent)
+		l.end(hyco.RefusalListenerSilent)
 		return
 	case l.pingedAt == 0 && tick-c.LastRead() >= g.ticks(c, g.cfg.ListenerPing):
 		l.pingedAt = tick

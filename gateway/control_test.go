@@ -252,6 +252,10 @@ func TestPingsToSilentListeners(t *testing.T) {
 	}
 	// Anything counts as a sign of life, an unsolicited Pong as well.
 	talks.SendFrame(t, relaytest.Frame{Op: relaytest.OpPong, Fin: true})
+	if reason := mute.WantCloseFrame(t, 1001); !strings.HasPrefix(reason,
+		"The listener does not answer pings. TrackingId:") {
+		t.Errorf("reason %q", reason)
+	}
 	mute.WantEnd(t)
 	n.WantClosed(t, "listener", "listener_silent")
 	for range 2 {
@@ -267,6 +271,55 @@ func TestPingsToSilentListeners(t *testing.T) {
 	relaytest.Exchange(t, s, r)
 }
 
+// manyPings are 500 Pings of a client.
+var manyPings = strings.Repeat(string(relaytest.Frame{
+	Op: relaytest.OpPing, Fin: true, Payload: make([]byte, 125),
+}.Bytes()), 500)
+
+// leftover says whether at least so many bytes wait for peers.
+func leftover(n *relaytest.Node, bytes int64) bool {
+	for _, pool := range n.Pools() {
+		if pool.Name == "leftover" && pool.Used >= bytes {
+			return true
+		}
+	}
+	return false
+}
+
+// TestDeadListenersGo: a listener that will never take its Close frame nor end
+// its stream is gone all the same: after relay.linger, or after relay.send_stall
+// when bytes wait for it.
+func TestDeadListenersGo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		queued bool
+		stall  time.Duration // the linger is 1 s
+	}{
+		{"nothing queued", false, time.Hour},
+		{"full queue", true, 2 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := relaytest.Start(t, func(c *config.Config) {
+				c.Gateway.ListenerPing, c.Gateway.ListenerPingGrace = time.Second, time.Second
+				c.Relay.Linger, c.Relay.SendStall = time.Second, tt.stall
+			})
+			dead := n.RawListen(t, relaytest.Anonymous)
+			if tt.queued {
+				relaytest.Eventually(t, "Pongs wait that nobody reads", func() bool {
+					dead.Send(t, manyPings)
+					return leftover(n, 64<<10)
+				})
+			}
+			n.WantClosed(t, "listener", "listener_silent")
+			if n.Total() != 0 || n.Listeners(1).Total != 0 {
+				t.Errorf("%d connections, listeners %+v", n.Total(), n.Listeners(1))
+			}
+		})
+	}
+}
+
 // TestControlQueueFull: a listener that does not read its messages is passed
 // over; when there is no other, the sender is told.
 func TestControlQueueFull(t *testing.T) {
@@ -277,40 +330,28 @@ func TestControlQueueFull(t *testing.T) {
 	stuck := n.RawListen(t, relaytest.Anonymous)
 	// Each Ping is owed a Pong that nobody reads; once the kernel takes no
 	// more the queue fills up, and then Pongs are left out.
-	ping := strings.Repeat(string(relaytest.Frame{
-		Op: relaytest.OpPing, Fin: true, Payload: make([]byte, 125),
-	}.Bytes()), 500)
-	full := func() bool {
-		stuck.Send(t, ping)
-		for _, pool := range n.Pools() {
-			if pool.Name == "leftover" && pool.Used >= 128<<10 {
-				return true
-			}
-		}
-		return false
-	}
-	relaytest.Eventually(t, "the queue of the listener is full", full)
-	// A message is larger than a Pong; still, the last gap may have room.
+	relaytest.Eventually(t, "the queue of the listener is full", func() bool {
+		stuck.Send(t, manyPings)
+		return leftover(n, 128<<10)
+	})
+	// The last gap may have room for a message or two.
 	d := relaytest.Dial{Path: relaytest.Anonymous, Header: header("X", strings.Repeat("y", 8000))}
 	var a relaytest.Answer
 	relaytest.Eventually(t, "a sender is refused", func() bool {
-		stuck.Send(t, ping)
+		stuck.Send(t, manyPings)
 		p := n.Connect(t, d)
+		answered := false
 		relaytest.Eventually(t, "the sender waits or is refused", func() bool {
-			select {
-			case <-p.Done():
-				return true
-			default:
-				return n.Pending(1).Total > 0
-			}
+			answered = p.Answered()
+			return answered || n.Pending(1).Total > 0
 		})
-		select {
-		case <-p.Done():
+		if answered {
 			a = p.Refused(t)
 			return true
-		default:
-			return false
 		}
+		p.Cancel()
+		relaytest.Eventually(t, "the sender is gone", func() bool { return n.Pending(1).Total == 0 })
+		return false
 	})
 	if a.Status != 503 || a.Header.Get("Retry-After") == "" {
 		t.Errorf("answer %+v", a)

@@ -12,9 +12,9 @@ import (
 type verdict uint8
 
 const (
-	pass verdict = iota // answered at once
-	hold                // answered after Config.FailureDelay
-	drop                // answered at once with 429: too many are held already
+	pass    verdict = iota // answered at once
+	hold                   // answered after Config.FailureDelay
+	tooMany                // answered at once with 429: heldMax are held already
 )
 
 // limiterMax bounds the addresses that are remembered. Beyond it all are
@@ -24,7 +24,9 @@ const limiterMax = 16384
 // limiter counts failed handshakes per client address. A client in good order
 // never meets it: it is asked about failures only. What it is for: hyco-ws
 // dials again at once, twice, for every refusal; holding the answers back turns
-// hundreds of attempts per second into a few.
+// hundreds of attempts per second into a few. That holds only up to heldMax
+// attempts of one address under way at once: what is over is answered at once
+// and may be back as soon as it can dial (docs/adr/0007).
 //
 // Safe for use from any goroutine. IPv6 addresses count by their /64 network.
 type limiter struct {
@@ -78,7 +80,7 @@ func (l *limiter) failure(addr netip.Addr, now time.Time) verdict {
 		c.held++
 		return hold
 	}
-	return drop
+	return tooMany
 }
 
 // released says that an answer that was held has gone out or is not needed.

@@ -24,9 +24,9 @@ func TestLimiterVerdicts(t *testing.T) {
 		name  string
 		steps []step // 2 per second, bursts of 3, 2 held
 	}{
-		{"burst, held, dropped", []step{
+		{"burst, held, too many", []step{
 			fail(0, a, pass), fail(0, a, pass), fail(0, a, pass),
-			fail(0, a, hold), fail(0, a, hold), fail(0, a, drop), fail(0.4, a, drop),
+			fail(0, a, hold), fail(0, a, hold), fail(0, a, tooMany), fail(0.4, a, tooMany),
 		}},
 		{"others are not touched", []step{
 			fail(0, a, pass), fail(0, a, pass), fail(0, a, pass), fail(0, a, hold),
@@ -34,22 +34,22 @@ func TestLimiterVerdicts(t *testing.T) {
 		}},
 		{"time heals", []step{
 			fail(0, a, pass), fail(0, a, pass), fail(0, a, pass), fail(0, a, hold),
-			fail(0.6, a, pass), fail(0.6, a, hold), fail(0.6, a, drop), fail(5, a, pass),
-			fail(5, a, pass), fail(5, a, pass), fail(5, a, drop),
+			fail(0.6, a, pass), fail(0.6, a, hold), fail(0.6, a, tooMany), fail(5, a, pass),
+			fail(5, a, pass), fail(5, a, pass), fail(5, a, tooMany),
 		}},
 		{"a place that is released", []step{
 			fail(0, a, pass), fail(0, a, pass), fail(0, a, pass), fail(0, a, hold),
-			fail(0, a, hold), fail(0, a, drop), free(a), fail(0, a, hold), fail(0, a, drop),
+			fail(0, a, hold), fail(0, a, tooMany), free(a), fail(0, a, hold), fail(0, a, tooMany),
 		}},
 		{"released too often", []step{
 			free(a), free(a), fail(0, a, pass), free(a), free(a), fail(0, a, pass),
-			fail(0, a, pass), fail(0, a, hold), fail(0, a, hold), fail(0, a, drop),
+			fail(0, a, pass), fail(0, a, hold), fail(0, a, hold), fail(0, a, tooMany),
 		}},
 		{"an IPv6 network is one client", []step{
 			fail(0, "2001:db8::1", pass), fail(0, "2001:db8::2", pass),
 			fail(0, "2001:db8:0:0:ffff::", pass), fail(0, "2001:db8::4", hold),
 			free("2001:db8::5"), fail(0, "2001:db8::6", hold), fail(0, "2001:db8::7", hold),
-			fail(0, "2001:db8::8", drop), fail(0, "2001:db8:0:1::1", pass),
+			fail(0, "2001:db8::8", tooMany), fail(0, "2001:db8:0:1::1", pass),
 		}},
 		{"an IPv4 address in IPv6 is itself", []step{
 			fail(0, "::ffff:192.0.2.1", pass), fail(0, a, pass), fail(0, a, pass),

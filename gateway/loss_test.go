@@ -68,6 +68,23 @@ func TestListenerLostWhileSendersWait(t *testing.T) {
 		"There are no listeners connected")
 }
 
+// TestListenerLostLate: the grace does not outlast the window, for the address
+// ends with that.
+func TestListenerLostLate(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t, window(2*time.Second))
+	begin := time.Now()
+	c, p, _ := announced(t, n, "late")
+	relaytest.Eventually(t, "half of the window", func() bool {
+		return time.Since(begin) > time.Second
+	})
+	c.Abort()
+	p.Want(t, 502)
+	if waited := time.Since(begin); waited > 2800*time.Millisecond {
+		t.Errorf("answered after %v", waited)
+	}
+}
+
 // TestAcceptWithinTheGrace: the rendezvous connection may be on its way when
 // the control channel ends.
 func TestAcceptWithinTheGrace(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"flag"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +17,12 @@ import (
 	"github.com/relayhouse/relayhouse/relaytest"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) {
+	// Most of these tests wait for timers, not for a processor.
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6")
+	leak.Main(m)
+}
 
 // wantPhrase checks the parts of a reason phrase.
 func wantPhrase(t *testing.T, a relaytest.Answer, parts ...string) {

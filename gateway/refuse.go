@@ -66,8 +66,8 @@ func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
 	}
 	e := &ended{g: g, role: c.Role(), id: r.id, detail: refusal.Code, since: r.now}
 	c.SetHandler(e)
-	if verdict == drop {
-		g.cfg.Counters.FailuresDropped.Add(1)
+	if verdict == tooMany {
+		g.cfg.Counters.FailuresRefused.Add(1)
 		refusal = hyco.RefusalTooManyFailures
 	}
 	response := r.response(refusal)

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/relayhouse/relayhouse/admin"
 	"github.com/relayhouse/relayhouse/config"
 	"github.com/relayhouse/relayhouse/relaytest"
 )
@@ -139,7 +138,7 @@ func TestClosedReasons(t *testing.T) {
 	n.WantClosed(t, "relayed_listener", "protocol")
 
 	n.Connect(t, relaytest.Dial{Path: relaytest.Anonymous}).Want(t, 404)
-	n.WantClosed(t, "head", "not_found")
+	n.WantClosed(t, "sender", "not_found")
 	n.Open(t, n.URL("x", "sb-hc-action=accept"), relaytest.Dial{}).Want(t, 403)
 	n.WantClosed(t, "head", "forbidden")
 	for _, c := range n.Closed(1000).Items {
@@ -147,5 +146,4 @@ func TestClosedReasons(t *testing.T) {
 			t.Errorf("closed %+v", c)
 		}
 	}
-	var _ admin.StatusSource = n.Node
 }

@@ -86,7 +86,8 @@ var (
 	acceptTimeouts = desc("accept_timeouts_total",
 		"Senders for which no listener came in time.")
 	failureLimiter = desc("failure_limiter_total",
-		"Failed handshakes answered late or dropped by the limit per address.", "action")
+		"Failed handshakes over the rate of their address: answered late (held), "+
+			"or at once with 429 (refused).", "action")
 	activeListeners = desc("active_listeners",
 		"Registered listeners.")
 	pendingRendezvous = desc("pending_rendezvous",
@@ -110,7 +111,8 @@ var loopCounters = []struct {
 }{
 	{desc("accepted_total", "Connections accepted."),
 		func(l *Loop) uint64 { return l.Accepted.Load() }},
-	{desc("refused_total", "Connections ended at once because the gateway is full."),
+	{desc("refused_total", "Connections over gateway.connections_max. The first 32 over it "+
+		"are told 503, more are closed at once."),
 		func(l *Loop) uint64 { return l.Refused.Load() }},
 	{desc("reads_total", "Read calls on connections."),
 		func(l *Loop) uint64 { return l.Reads.Load() }},
@@ -211,7 +213,7 @@ func (c *collector) collectGateway(ch chan<- prometheus.Metric) {
 	}
 	ch <- counter(acceptTimeouts, g.AcceptTimeouts.Load())
 	ch <- counter(failureLimiter, g.FailuresHeld.Load(), "held")
-	ch <- counter(failureLimiter, g.FailuresDropped.Load(), "dropped")
+	ch <- counter(failureLimiter, g.FailuresRefused.Load(), "refused")
 	on := 0.0
 	if g.Draining.Load() {
 		on = 1

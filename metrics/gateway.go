@@ -22,10 +22,10 @@ var rendezvousBuckets = []float64{
 type Gateway struct {
 	// AcceptTimeouts counts senders for which no listener came in time.
 	AcceptTimeouts atomic.Uint64
-	// FailuresHeld and FailuresDropped count failed handshakes from addresses
-	// over their rate: answered late, or not at all.
+	// FailuresHeld and FailuresRefused count failed handshakes from addresses
+	// over their rate: answered late, or at once with 429.
 	FailuresHeld    atomic.Uint64
-	FailuresDropped atomic.Uint64
+	FailuresRefused atomic.Uint64
 	// Draining is true from the first step of a drain on.
 	Draining atomic.Bool
 

@@ -65,7 +65,8 @@ const (
 	AcceptDescriptorLimit AcceptError = iota
 	// AcceptMemory: ENOMEM or ENOBUFS.
 	AcceptMemory
-	// AcceptOther: anything else, such as a peer that was gone already.
+	// AcceptOther: anything else. A peer that was gone already and a signal
+	// (ECONNABORTED, ECONNRESET, EINTR) are no errors and are not counted.
 	AcceptOther
 
 	acceptErrorCount
@@ -99,7 +100,8 @@ type Loop struct {
 	Accepted atomic.Uint64
 	// AcceptErrors counts failures to do so.
 	AcceptErrors [acceptErrorCount]atomic.Uint64
-	// Refused counts connections ended at once because the gateway is full.
+	// Refused counts connections over the limit, those that are told so and
+	// those that are closed as they come.
 	Refused atomic.Uint64
 
 	// BytesToListener and BytesToSender count what relayed connections are

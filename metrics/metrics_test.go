@@ -78,7 +78,7 @@ func TestScrape(t *testing.T) {
 	g.Throttled("listeners_max")
 	g.AcceptTimeouts.Add(3)
 	g.FailuresHeld.Add(4)
-	g.FailuresDropped.Add(5)
+	g.FailuresRefused.Add(5)
 	g.Draining.Store(true)
 
 	got := scrape(t, Sources{
@@ -132,7 +132,7 @@ func TestScrape(t *testing.T) {
 		`relay_throttled_total{quota="listeners_max"}`:                  "1",
 		`relay_accept_timeouts_total`:                                   "3",
 		`relay_failure_limiter_total{action="held"}`:                    "4",
-		`relay_failure_limiter_total{action="dropped"}`:                 "5",
+		`relay_failure_limiter_total{action="refused"}`:                 "5",
 		`relay_draining`:                                                "1",
 		`relay_active_listeners`:                                        "11",
 		`relay_pending_rendezvous`:                                      "12",

@@ -61,9 +61,6 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		history: metrics.NewHistory(cfg.Admin.ClosedHistory), adminEnd: make(chan struct{}),
 	}
 	n.namespaces.Swap(snapshot)
-	if len(snapshot.Namespaces()) == 0 {
-		log.Warn("no namespace is configured: every handshake will be refused")
-	}
 	if err := n.limits(); err != nil {
 		return nil, err
 	}
@@ -79,6 +76,9 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 	n.namespaces.OnChange(func(previous, next *namespace.Snapshot) {
 		n.gateway.EntitiesRemoved(n.engine, previous, next)
 	})
+	if len(snapshot.Namespaces()) == 0 {
+		log.Warn("no namespace is configured: every handshake will be refused")
+	}
 	n.engine.Start()
 	go func() {
 		defer close(n.adminEnd)

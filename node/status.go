@@ -12,15 +12,15 @@ import (
 
 // Ready tells the admin port whether a balancer should send clients here.
 func (n *Node) Ready() []admin.Condition {
-	draining := admin.Condition{Name: "not draining", OK: !n.draining.Load()}
-	if !draining.OK {
-		draining.Detail = "the node is shutting down"
+	serving := admin.Condition{Name: "serving", OK: !n.draining.Load()}
+	if !serving.OK {
+		serving.Detail = "the node is draining"
 	}
 	full := admin.Condition{Name: "room for connections", OK: n.engine.Open() < n.connectionsMax}
 	if !full.OK {
 		full.Detail = "gateway.connections_max is reached"
 	}
-	return []admin.Condition{{Name: "listening", OK: true}, draining, full}
+	return []admin.Condition{{Name: "listening", OK: true}, serving, full}
 }
 
 // Gateway describes the process.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -89,11 +90,20 @@ func dev(cmd *cobra.Command, o devOptions) error {
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return &config.Error{Path: "--data-dir", Text: err.Error()}
 	}
+	endpoints := filepath.Join(o.dataDir, "endpoints.json")
+	removeStale(endpoints)
+	written := false
+	defer func() {
+		if written {
+			_ = os.Remove(endpoints)
+		}
+	}()
 	return serve(cfg, nil, func(n *node.Node) error {
 		a := n.Addresses()
-		if err := writeEndpoints(o.dataDir, a); err != nil {
+		if err := writeEndpoints(endpoints, a); err != nil {
 			return &config.Error{Path: "--data-dir", Text: err.Error()}
 		}
+		written = true
 		welcome(cmd.OutOrStdout(), a, cfg.Namespaces[0], o.dataDir)
 		return nil
 	})
@@ -108,12 +118,38 @@ func devDefinitions(o devOptions) ([]namespace.Definition, error) {
 			Path: "--hyco", Text: "cannot be combined with --config; list the entity there",
 		}
 	}
-	return config.LoadEmulator(o.emulator)
+	defs, err := config.LoadEmulator(o.emulator)
+	if err == nil && len(defs) == 0 {
+		err = &config.Error{
+			Path: "UserConfig.Namespaces", Text: "want at least one namespace, got none",
+			Source: o.emulator,
+		}
+	}
+	return defs, err
 }
 
-// writeEndpoints replaces DIR/endpoints.json in one step, so that a script that
-// waits for it never reads half of it.
-func writeEndpoints(dir string, a node.Addresses) error {
+// removeStale removes the file of an emulator that ended without doing so
+// itself: a script that waits for the new one must not find it. The file of one
+// that still answers stays.
+func removeStale(endpoints string) {
+	var a node.Addresses
+	text, err := os.ReadFile(endpoints)
+	if err != nil {
+		return
+	}
+	if json.Unmarshal(text, &a) == nil {
+		if c, err := net.DialTimeout("tcp", a.HTTP, time.Second); err == nil {
+			_ = c.Close()
+			return
+		}
+	}
+	_ = os.Remove(endpoints)
+}
+
+// writeEndpoints replaces the file in one step, so that a script that waits for
+// it never reads half of it.
+func writeEndpoints(file string, a node.Addresses) error {
+	dir := filepath.Dir(file)
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -127,7 +163,7 @@ func writeEndpoints(dir string, a node.Addresses) error {
 		werr = cerr
 	}
 	if werr == nil {
-		werr = os.Rename(tmp.Name(), filepath.Join(dir, "endpoints.json"))
+		werr = os.Rename(tmp.Name(), file)
 	}
 	if werr != nil {
 		_ = os.Remove(tmp.Name())

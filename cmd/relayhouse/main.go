@@ -44,6 +44,7 @@ which joins them. Clients of Azure Relay Hybrid Connections work unchanged.
 	}
 	root.AddCommand(serveCommand(), devCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.DisableSuggestions = true // they would make an error two lines
 	err := root.Execute()
 	if err == nil {
 		return 0

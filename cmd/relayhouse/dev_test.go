@@ -1,0 +1,243 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/relayhouse/relayhouse/config"
+	"github.com/relayhouse/relayhouse/relaytest"
+	"github.com/relayhouse/relayhouse/sas"
+)
+
+// dev arguments that no other process can be in the way of.
+func devArgs(dir string, more ...string) []string {
+	return append([]string{"dev", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--data-dir", dir}, more...)
+}
+
+func devToken(path string) string {
+	return sas.Sign("http://localhost/"+path, config.DevKeyName, config.DevKey,
+		time.Now().Add(time.Hour))
+}
+
+// emulator starts "relayhouse dev" and waits for its endpoints.json.
+func emulator(t *testing.T, more ...string) (*process, *relaytest.Client, string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "made", "by", "dev")
+	p, n := emulatorIn(t, dir, more...)
+	return p, n, dir
+}
+
+func emulatorIn(t *testing.T, dir string, more ...string) (*process, *relaytest.Client) {
+	t.Helper()
+	p := start(t, devArgs(dir, more...)...)
+	file := filepath.Join(dir, "endpoints.json")
+	var text []byte
+	relaytest.Eventually(t, "endpoints.json", func() bool {
+		var err error
+		text, err = os.ReadFile(file)
+		return err == nil
+	})
+	var endpoints map[string]string
+	if err := json.Unmarshal(text, &endpoints); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	address := regexp.MustCompile(`^127\.0\.0\.1:[1-9]\d*$`)
+	for _, name := range []string{"http", "https", "admin", "management"} {
+		got, ok := endpoints[name]
+		served := name == "http" || name == "admin"
+		if !ok || served != address.MatchString(got) || !served && got != "" {
+			t.Errorf("%s is %q in %s", name, got, text)
+		}
+	}
+	if len(endpoints) != 4 {
+		t.Errorf("members of %s", text)
+	}
+	return p, relaytest.NewClient(endpoints["http"], endpoints["admin"])
+}
+
+// TestDev is the contract that scripts rely on.
+func TestDev(t *testing.T) {
+	t.Parallel()
+	p, n, dir := emulator(t)
+	if status, body := n.Get(t, "/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	// Every host maps to the one namespace.
+	for _, path := range []string{relaytest.Authorized, relaytest.Anonymous} {
+		d := relaytest.Dial{Path: path, Token: devToken(path), Host: "contoso.relay.test:443"}
+		l := n.Listen(t, d)
+		if path == relaytest.Anonymous {
+			d.Token = ""
+		} else {
+			n.Connect(t, relaytest.Dial{Path: path}).Want(t, 401)
+		}
+		s, r := l.Pair(t, d)
+		relaytest.Exchange(t, s, r)
+		s.Abort()
+		r.Abort()
+		l.Close(t)
+	}
+	// One step: a script that waits for the file never sees half of it.
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("files %v (%v)", left, err)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.wantExit(t, 0)
+	if lines := p.errors.snapshot(); len(lines) > 0 {
+		t.Errorf("standard error %q", lines)
+	}
+	// Nothing is left that a script could take for a running emulator.
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("files %v (%v)", left, err)
+	}
+}
+
+// TestDevReplacesEndpoints of a run that had no time to clean up. The test
+// would read dead addresses if they were not gone before the port is open.
+func TestDevReplacesEndpoints(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "endpoints.json")
+	if err := os.WriteFile(file, []byte(`{"http":"127.0.0.1:1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // it only holds the port
+	args := devArgs(dir)
+	args[2] = l.Addr().String()
+	if status, _, stderr := result(t, nil, args...); status != exitUsage {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of an earlier run is there: %v", err)
+	}
+	p, n := emulatorIn(t, dir)
+	n.Connect(t, relaytest.Dial{Path: relaytest.Anonymous}).Want(t, 404)
+	p.signal(t, syscall.SIGTERM)
+	p.wantExit(t, 0)
+}
+
+// TestDevTwice: a second one that finds the port taken leaves the first one's
+// file alone.
+func TestDevTwice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, n := emulatorIn(t, dir)
+	args := devArgs(dir)
+	args[2] = n.HTTP
+	wantUsage(t, "second", nil, args, []string{"listen.http: " + n.HTTP + " is in use"})
+	text, err := os.ReadFile(filepath.Join(dir, "endpoints.json"))
+	if err != nil || !strings.Contains(string(text), n.HTTP) {
+		t.Errorf("endpoints.json: %s (%v)", text, err)
+	}
+}
+
+// TestDevWelcome: what is printed can be pasted.
+func TestDevWelcome(t *testing.T) {
+	t.Parallel()
+	p, n, dir := emulator(t, "--hyco", "orders", "--hyco", "public:anonymous")
+	relaytest.Eventually(t, "the last line", func() bool {
+		return p.output.find("curl http://"+n.Admin+"/readyz") != ""
+	})
+	for _, path := range []string{"authenticated", "unauthenticated", "orders", "public"} {
+		line := strings.TrimSpace(p.output.find(";EntityPath=" + path))
+		c, err := sas.ParseConnectionString(line)
+		if err != nil || line != "Endpoint=sb://"+n.HTTP+"/;SharedAccessKeyName="+
+			config.DevKeyName+";SharedAccessKey="+config.DevKey+";EntityPath="+path {
+			t.Errorf("%q: %+v, %v", line, c, err)
+		}
+		line = p.output.find("npx wscat -c 'ws://" + n.HTTP + "/$hc/" + path + "'")
+		if line == "" {
+			t.Fatalf("no line for %s in %q", path, p.output.snapshot())
+		}
+		d := relaytest.Dial{Path: path}
+		if _, header, ok := strings.Cut(line, "-H 'ServiceBusAuthorization: "); ok {
+			d.Token = strings.TrimSuffix(header, "'")
+		}
+		if (d.Token == "") != (path == "unauthenticated" || path == "public") {
+			t.Errorf("%s: token in %q", path, line)
+		}
+		listen := d
+		listen.Token = devToken(path)
+		s, r := n.Listen(t, listen).Pair(t, d)
+		relaytest.Exchange(t, s, r)
+	}
+	if p.output.find(filepath.Join(dir, "endpoints.json")) == "" {
+		t.Errorf("no file in %q", p.output.snapshot())
+	}
+}
+
+// TestDevEntities: --hyco adds and replaces, --config does away with both.
+func TestDevEntities(t *testing.T) {
+	t.Parallel()
+	_, n, _ := emulator(t, "--hyco=Authenticated:anonymous", "--hyco", "unauthenticated")
+	for path, status := range map[string]int{
+		"authenticated": 404, "unauthenticated": 401, "other": 401,
+	} {
+		n.Connect(t, relaytest.Dial{Path: path}).Want(t, status)
+	}
+	file := write(t, "Config.json", `{"UserConfig": {"Namespaces": [{ // as of the emulators
+		"Name": "sbemulatorns",
+		"AuthorizationRules": [{"Name": "one", "Rights": ["Listen", "Send"],
+			"PrimaryKey": "`+relaytest.RootKey+`"}],
+		"HybridConnections": [{"Name": "only",
+			"Properties": {"RequiresClientAuthorization": false}}]}]}}`)
+	_, n, _ = emulator(t, "--config", file)
+	n.Connect(t, relaytest.Dial{Path: "only"}).Want(t, 404)
+	n.Connect(t, relaytest.Dial{Path: "unauthenticated"}).Want(t, 401)
+	n.Listen(t, relaytest.Dial{Path: "only",
+		Token: sas.Sign("http://x/only", "one", relaytest.RootKey, time.Now().Add(time.Hour))})
+}
+
+// TestDevNotYet: what is not part of the build is said in one line each.
+func TestDevNotYet(t *testing.T) {
+	t.Parallel()
+	p, n, _ := emulator(t, "--https", "127.0.0.1:0", "--management", "127.0.0.1:0")
+	n.Connect(t, relaytest.Dial{Path: relaytest.Anonymous}).Want(t, 404)
+	for _, flag := range []string{"--https", "--management"} {
+		if p.errors.find("relayhouse: "+flag+": not yet") == "" {
+			t.Errorf("%s: standard error %q", flag, p.errors.snapshot())
+		}
+	}
+}
+
+// TestDevErrors: the same as for serve, with the flags of dev.
+func TestDevErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	none := write(t, "none.json", `{"UserConfig": {"Namespaces": []}}`)
+	broken := write(t, "broken.json", `{"UserConfig": {"Namespaces": [{"Nam": "x"}]}}`)
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"option", []string{"--hyco", "a:public"}, `--hyco: want NAME or NAME:anonymous, got "a:public"`},
+		{"empty option", []string{"--hyco", "a:"}, `--hyco: want NAME or NAME:anonymous`},
+		{"no name", []string{"--hyco", ""}, `--hyco: `},
+		{"bad name", []string{"--hyco", "/a"}, `--hyco: `},
+		{"blank", []string{"--hyco", "a b"}, `--hyco: `},
+		{"two sources", []string{"--hyco", "a", "--config", none}, "--hyco: cannot be combined"},
+		{"no file", []string{"--config", dir + "/none.json"}, dir + "/none.json"},
+		{"unknown member", []string{"--config", broken}, "UserConfig.Namespaces[0].Nam: unknown key"},
+		{"no namespace", []string{"--config", none}, "Namespaces"},
+		{"limit", []string{"--drain-timeout", "-1s"}, "drain.timeout: want 0–24h"},
+	} {
+		wantUsage(t, tt.name, nil, devArgs(dir, tt.args...), []string{tt.want})
+	}
+}
