@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -649,6 +650,22 @@ func wait(t *testing.T, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("it did not happen")
 		}
+	}
+}
+
+// Idle or busy, a connection has no goroutine.
+func TestNoGoroutinePerConnection(t *testing.T) {
+	j := newJoiner()
+	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2})
+	pair(t, addr, 0)
+	before := runtime.NumGoroutine()
+	for i := range 200 {
+		a, b := pair(t, addr, byte(i+1))
+		a.send(masked(true, ws.OpText, []byte("x")))
+		b.wantMessage(ws.OpText, []byte("x"))
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines more for 200 relays", after-before)
 	}
 }
 
