@@ -15,6 +15,7 @@ const settle = 5 * time.Second
 // Main runs the tests of a package and fails if goroutines or descriptors are
 // left over, or if one of the given gauges is not zero. Call it from TestMain.
 func Main(m *testing.M, gauges ...func() int64) {
+	flag.Parse()
 	// The runtime opens its own poller at first use; let it.
 	r, w, err := os.Pipe()
 	if err == nil {
@@ -23,8 +24,13 @@ func Main(m *testing.M, gauges ...func() int64) {
 		_ = w.Close()
 	}
 	goroutines, fds := runtime.NumGoroutine(), descriptors()
+	for _, profile := range []string{"test.cpuprofile", "test.trace"} {
+		if given(profile) {
+			fds++
+		}
+	}
 	code := m.Run()
-	if code == 0 && !fuzzing() {
+	if code == 0 && !given("test.fuzz") {
 		if left := wait(goroutines, fds, gauges); left != "" {
 			fmt.Fprintln(os.Stderr, "leak:", left)
 			code = 1
@@ -33,10 +39,10 @@ func Main(m *testing.M, gauges ...func() int64) {
 	os.Exit(code)
 }
 
-// fuzzing says whether this process fuzzes: then the go command's own signal
-// handling stays behind.
-func fuzzing() bool {
-	f := flag.Lookup("test.fuzz")
+// given says whether a flag of go test has a value. A process that fuzzes keeps
+// the handling of signals; one that writes a profile keeps its file.
+func given(name string) bool {
+	f := flag.Lookup(name)
 	return f != nil && f.Value.String() != ""
 }
 
