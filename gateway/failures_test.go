@@ -163,3 +163,15 @@ func TestStormOfFailures(t *testing.T) {
 		t.Errorf("%d lines of the log", lines)
 	}
 }
+
+// TestNoDelay: with failure_delay 0 nothing is held, however many fail.
+func TestNoDelay(t *testing.T) {
+	t.Parallel()
+	n := failing(t, 0)
+	for range 30 {
+		n.TryListen(t, relaytest.Dial{Path: relaytest.Anonymous}).Want(t, 401)
+	}
+	if all := n.Metric(t, held, tooMany); all != 0 {
+		t.Errorf("%v answers were held or 429", all)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/relayhouse/relayhouse/config"
 	"github.com/relayhouse/relayhouse/relaytest"
 )
 
@@ -187,6 +188,91 @@ func TestRelayViolations(t *testing.T) {
 		relaytest.Eventually(t, "all are gone", func() bool { return n.Total() == 0 })
 		h.Add("violations: %v", n.Metric(t, `relay_connections_closed_total{reason="protocol"}`))
 	})
+}
+
+// TestSlowReceiver: what a receiver does not take stays with the sender, and
+// all of it arrives when it does.
+func TestSlowReceiver(t *testing.T) {
+	t.Parallel()
+	relaytest.Matrix(t, func(t *testing.T, n *relaytest.Node, h *relaytest.History) {
+		s, r := n.RawPair(t)
+		for i, ends := range [][2]*relaytest.Raw{{s, r}, {r, s}} {
+			from, to := ends[0], ends[1]
+			const frames = 256
+			p := payload(64<<10, i)
+			frame := relaytest.Frame{Op: relaytest.OpBinary, Fin: true, Payload: p}.Bytes()
+			sent := make(chan error, 1)
+			go func() {
+				var err error
+				for range frames {
+					if err == nil {
+						_, err = from.Write(frame)
+					}
+				}
+				sent <- err
+			}()
+			relaytest.Eventually(t, "bytes wait", func() bool { return leftover(n, 1) })
+			for range 50 {
+				if n.Status(t).Pools[0].Used > 256<<10 {
+					t.Fatalf("held: %+v", n.Status(t).Pools)
+				}
+			}
+			for j := range frames {
+				if f := to.ReadFrame(t); !bytes.Equal(f.Payload, p) || !f.Fin {
+					t.Fatalf("frame %d: fin %v, %d bytes", j, f.Fin, len(f.Payload))
+				}
+			}
+			if err := relaytest.Receive(t, sent, "the end of sending"); err != nil {
+				t.Fatal(err)
+			}
+			h.Add("direction %d is complete", i)
+		}
+		relaytest.Eventually(t, "nothing waits", func() bool { return !leftover(n, 1) })
+	})
+}
+
+// TestLimitsOfRelays: a receiver that takes nothing is given up, and so is a
+// relay of which one direction is over and the other idle.
+func TestLimitsOfRelays(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t, func(c *config.Config) {
+		c.Relay.SendStall, c.Relay.HalfIdle = time.Second, time.Second
+	})
+	idle, busy := [2]*relaytest.Raw{}, [2]*relaytest.Raw{}
+	idle[0], idle[1] = n.RawPair(t)
+	busy[0], busy[1] = n.RawPair(t)
+	begin := time.Now()
+	for _, ends := range [][2]*relaytest.Raw{idle, busy} {
+		ends[0].SendFrame(t, relaytest.CloseFrame(1000, "half"))
+		ends[1].WantCloseFrame(t, 1000)
+	}
+	// Data restarts the clock.
+	text := relaytest.Frame{Op: relaytest.OpText, Fin: true, Payload: []byte("more")}
+	pace := time.NewTicker(100 * time.Millisecond)
+	defer pace.Stop()
+	for time.Since(begin) < 2500*time.Millisecond {
+		<-pace.C
+		busy[1].SendFrame(t, text)
+		busy[0].WantFrame(t, text)
+	}
+	idle[0].WantEnd(t)
+	idle[1].WantEnd(t)
+	n.WantClosed(t, "relayed_sender", "half_idle")
+	busy[1].SendFrame(t, relaytest.CloseFrame(1000, ""))
+	busy[0].WantCloseFrame(t, 1000)
+
+	stuck, source := n.RawPair(t)
+	frame := relaytest.Frame{Op: relaytest.OpBinary, Fin: true, Payload: payload(60<<10, 1)}
+	for p := frame.Bytes(); ; {
+		_ = source.SetWriteDeadline(time.Now().Add(relaytest.Patience))
+		if _, err := source.Write(p); err != nil {
+			break // cut, as it should be
+		}
+	}
+	_ = stuck.Close()
+	if c := n.WantClosed(t, "relayed_sender", "send_stalled"); c.Seconds < 1 {
+		t.Errorf("closed %+v", c)
+	}
 }
 
 // TestItem27CloseIsQuick: within 500 ms of one side's close the other side's
