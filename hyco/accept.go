@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 // HeaderField is one header line of a request.
@@ -97,15 +99,15 @@ func AppendAccept[F ~struct{ Name, Value string }](
 
 // hidden says whether a listener must not see a header of that name.
 func hidden(name string) bool {
-	return equalFold(name, HeaderToken) ||
-		equalFold(name, HeaderAllowedListeners) ||
-		equalFold(name, HeaderDisallowedListeners)
+	return ascii.EqualFold(name, HeaderToken) ||
+		ascii.EqualFold(name, HeaderAllowedListeners) ||
+		ascii.EqualFold(name, HeaderDisallowedListeners)
 }
 
 // repeats says whether earlier has a field with the name of f.
 func repeats[F ~struct{ Name, Value string }](earlier []F, f F) bool {
 	for i := range earlier {
-		if equalFold(HeaderField(earlier[i]).Name, HeaderField(f).Name) {
+		if ascii.EqualFold(HeaderField(earlier[i]).Name, HeaderField(f).Name) {
 			return true
 		}
 	}
@@ -120,7 +122,7 @@ func appendField[F ~struct{ Name, Value string }](dst []byte, headers []F) []byt
 	dst = append(dst, `":"`...)
 	dst = appendJSON(dst, first.Value)
 	for i := range headers[1:] {
-		if f := HeaderField(headers[1+i]); equalFold(f.Name, first.Name) {
+		if f := HeaderField(headers[1+i]); ascii.EqualFold(f.Name, first.Name) {
 			dst = append(dst, ", "...)
 			dst = appendJSON(dst, f.Value)
 		}

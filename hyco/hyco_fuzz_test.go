@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 // FuzzParseTarget checks the path against net/url and the query against a
@@ -106,7 +108,7 @@ func FuzzAppendAccept(f *testing.F) {
 			t.Fatalf("address %q, want %q", got.Accept.Address, address)
 		}
 		for name := range got.Accept.ConnectHeaders {
-			if equalFold(name, HeaderToken) {
+			if ascii.EqualFold(name, HeaderToken) {
 				t.Fatalf("the token is visible in %q", message)
 			}
 		}

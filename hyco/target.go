@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 // Action is what a WebSocket leg is for: the value of sb-hc-action.
@@ -29,7 +31,7 @@ func parseAction(text string) Action {
 		return ActionConnect
 	}
 	for a := ActionConnect; a < ActionUnknown; a++ {
-		if equalFold(text, actionNames[a]) {
+		if ascii.EqualFold(text, actionNames[a]) {
 			return a
 		}
 	}
@@ -167,8 +169,8 @@ func ParseTarget(raw string) (Target, error) {
 // cutAuthority splits a target in absolute form.
 func cutAuthority(raw string) (authority, rest string, ok bool) {
 	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok || !equalFold(scheme, "http") && !equalFold(scheme, "https") &&
-		!equalFold(scheme, "ws") && !equalFold(scheme, "wss") {
+	if !ok || !ascii.EqualFold(scheme, "http") && !ascii.EqualFold(scheme, "https") &&
+		!ascii.EqualFold(scheme, "ws") && !ascii.EqualFold(scheme, "wss") {
 		return "", "", false
 	}
 	end := strings.IndexAny(rest, "/?")
@@ -322,7 +324,7 @@ func prefixFold(raw, want string) (n int, ok bool) {
 				c, width = high<<4|low, 3
 			}
 		}
-		if lower(c) != want[i] {
+		if ascii.Lower(c) != want[i] {
 			return 0, false
 		}
 		n += width
@@ -335,28 +337,8 @@ func unhex(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':
 		return c - '0'
-	case 'a' <= lower(c) && lower(c) <= 'f':
-		return lower(c) - 'a' + 10
+	case 'a' <= ascii.Lower(c) && ascii.Lower(c) <= 'f':
+		return ascii.Lower(c) - 'a' + 10
 	}
 	return 16
-}
-
-// equalFold compares without regard to the case of ASCII letters.
-func equalFold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
 }

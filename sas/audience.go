@@ -3,6 +3,8 @@ package sas
 import (
 	"net/url"
 	"strings"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 // Audience is the address that a token was signed for, normalized.
@@ -47,7 +49,7 @@ func ParseAudience(raw string) (Audience, error) {
 	}
 	a.exact = strings.Trim(path, "/")
 	const prefix = "$hc"
-	if len(a.exact) >= len(prefix) && equalFold(a.exact[:len(prefix)], prefix) {
+	if len(a.exact) >= len(prefix) && ascii.EqualFold(a.exact[:len(prefix)], prefix) {
 		if rest := a.exact[len(prefix):]; rest == "" || rest[0] == '/' {
 			a.exact = strings.TrimLeft(rest, "/")
 		}
@@ -90,28 +92,7 @@ func (a Audience) Covers(isHost func(host string) bool, path string) bool {
 func within(path, base string) bool {
 	n := len(base)
 	return n == 0 || len(path) >= n &&
-		(len(path) == n || path[n] == '/') && equalFold(path[:n], base)
-}
-
-// equalFold compares without regard to the case of ASCII letters. Unlike
-// strings.EqualFold it holds no two other bytes for equal.
-func equalFold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
+		(len(path) == n || path[n] == '/') && ascii.EqualFold(path[:n], base)
 }
 
 // HostName cuts an authority down to its host: no user info, no port, no

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 // OperationTimeoutDefault holds when a connection string names none (protocol
@@ -94,7 +96,7 @@ var connectionKeys = [...]struct {
 
 func connectionKey(name string) int {
 	for i := range connectionKeys {
-		if equalFold(name, connectionKeys[i].name) {
+		if ascii.EqualFold(name, connectionKeys[i].name) {
 			return i
 		}
 	}
@@ -124,7 +126,7 @@ func (c *ConnectionString) setEndpoint(value string) string {
 }
 
 func (c *ConnectionString) setAuthentication(value string) string {
-	if !equalFold(value, managedIdentity) {
+	if !ascii.EqualFold(value, managedIdentity) {
 		return "want " + managedIdentity
 	}
 	c.ManagedIdentity = true

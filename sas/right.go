@@ -1,6 +1,10 @@
 package sas
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
+)
 
 // Right is a set of the three things that a rule can allow.
 //
@@ -51,7 +55,7 @@ func (r Right) String() string {
 //	Errors: ErrRight.
 func ParseRight(name string) (Right, error) {
 	for i, known := range rightNames {
-		if equalFold(name, known) {
+		if ascii.EqualFold(name, known) {
 			return 1 << i, nil
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 const (
@@ -55,7 +57,7 @@ func Parse(text string) (Token, error) {
 		return Token{}, ErrTokenSize
 	}
 	const n = len(scheme)
-	if len(text) <= n || text[n] != ' ' || !equalFold(text[:n], scheme) {
+	if len(text) <= n || text[n] != ' ' || !ascii.EqualFold(text[:n], scheme) {
 		return Token{}, ErrScheme
 	}
 	var sr, sig, se, skn string
@@ -66,13 +68,13 @@ func Parse(text string) (Token, error) {
 		name, value, ok := strings.Cut(pair, "=")
 		var field *string
 		switch {
-		case equalFold(name, "sr"):
+		case ascii.EqualFold(name, "sr"):
 			field = &sr
-		case equalFold(name, "sig"):
+		case ascii.EqualFold(name, "sig"):
 			field = &sig
-		case equalFold(name, "se"):
+		case ascii.EqualFold(name, "se"):
 			field = &se
-		case equalFold(name, "skn"):
+		case ascii.EqualFold(name, "skn"):
 			field = &skn
 		default:
 			continue

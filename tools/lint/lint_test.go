@@ -82,7 +82,7 @@ func TestCheckLayersFindsPlantedEdges(t *testing.T) {
 		{"example", "examples/echo/a.go", "engine", []string{"public packages only"}},
 		{"example of public package", "examples/echo/a.go", "sas", nil},
 		{"among internal", "internal/leak/a.go", "internal/clock", nil},
-		{"internal to code", "internal/leak/a.go", "metrics", []string{"(L0) -> metrics (L0)"}},
+		{"internal to code", "internal/leak/a.go", "metrics", []string{"(L-1) -> metrics (L0)"}},
 		{"unknown importer", "novel/a.go", "sas", []string{"novel has no layer"}},
 		{"unknown target", "gateway/a.go", "novel", []string{"novel has no layer"}},
 		{"test file", "engine/a_test.go", "gateway", nil},
