@@ -81,11 +81,11 @@ func (g *Gateway) abuseSettings() []setting {
 	return []setting{
 		number("gateway.failure_rate", &g.FailureRate, "50", 1, 100_000, "",
 			"failed handshakes per second and address that are answered at once"),
-		number("gateway.failure_burst", &g.FailureBurst, "200", 1, mib, "",
-			"failed handshakes above the rate before answers are delayed"),
+		number("gateway.failure_burst", &g.FailureBurst, "500", 1, mib, "",
+			"unauthorized handshakes above the rate before answers are delayed"),
 		span("gateway.failure_delay", &g.FailureDelay, "1s", 0, 10*time.Second, "",
 			"delay of an answer above the rate"),
-		number("gateway.failure_held_max", &g.FailureHeldMax, "64", 0, 65536, "",
+		number("gateway.failure_held_max", &g.FailureHeldMax, "256", 0, 65536, "",
 			"delayed answers per address; above it the answer is 429 at once"),
 	}
 }

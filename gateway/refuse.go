@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"strconv"
@@ -61,7 +62,7 @@ func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
 	}
 	g.countRefusal(r, refusal)
 	verdict := pass
-	if clientsFault(refusal) {
+	if unauthorized(refusal) {
 		verdict = g.limiter.failure(c.Peer().Addr(), r.now)
 	}
 	e := &ended{g: g, role: c.Role(), id: r.id, detail: refusal.Code, since: r.now}
@@ -81,22 +82,37 @@ func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
 	if verdict == hold {
 		g.limiter.released(c.Peer().Addr())
 	}
-	if verdict == pass && clientsFault(refusal) {
-		g.cfg.Log.Info("handshake refused", slog.String("event", eventOf(refusal)),
-			slog.String("code", refusal.Code), slog.Int("status", refusal.Status),
-			slog.String("path", r.target.Path), slog.String("trackingId", r.id),
-			slog.String("clientAddr", c.Peer().String()))
+	if verdict == pass {
+		g.logRefusal(c, r, refusal)
 	}
 	c.Write(response, responseMax)
 	c.Finish(closeReason(refusal))
 }
 
-// clientsFault says whether a refusal counts against the client's address. A
-// missing listener and the gateway's own state do not.
-func clientsFault(r *hyco.Refusal) bool {
-	return r.Status >= 400 && r.Status < 500 &&
-		r.Code != hyco.RefusalNoListeners.Code && r.Code != hyco.RefusalNoListenerMatches.Code &&
-		r.Code != hyco.RefusalListenerQuota.Code && r.Code != hyco.RefusalRejectionRecorded.Code
+// logRefusal writes one line: for everybody to see if somebody tried to get in,
+// which the limiter bounds; otherwise, floods of garbage among it, for those who
+// look for it.
+func (g *Gateway) logRefusal(c *engine.Conn, r *request, refusal *hyco.Refusal) {
+	level := slog.LevelDebug
+	if unauthorized(refusal) {
+		level = slog.LevelInfo
+	}
+	g.cfg.Log.LogAttrs(context.Background(), level, "handshake refused",
+		slog.String("event", eventOf(refusal)), slog.String("code", refusal.Code),
+		slog.Int("status", refusal.Status), slog.String("path", r.target.Path),
+		slog.String("trackingId", r.id), slog.String("clientAddr", c.Peer().String()))
+}
+
+// unauthorized says whether a refusal counts against the client's address: a
+// token that does not open anything, an entity or a rendezvous address that does
+// not exist. What cannot be read costs less than that and is no guess at a key.
+func unauthorized(r *hyco.Refusal) bool {
+	switch r.Code {
+	case hyco.RefusalNoListeners.Code, hyco.RefusalNoListenerMatches.Code,
+		hyco.RefusalListenerQuota.Code:
+		return false // the client may well be who it says
+	}
+	return r.Status == 401 || r.Status == 403 || r.Status == 404
 }
 
 // eventOf names a refusal in the vocabulary of Azure's diagnostic logs.
