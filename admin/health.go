@@ -62,7 +62,7 @@ func (h healthHandler) serveReady(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveEmulator answers in the form of the Azure emulators, which scripts that
-// wait for them read (management §3).
+// wait for them read (docs/protocol.md, section 12.3).
 func (h healthHandler) serveEmulator(w http.ResponseWriter, _ *http.Request) {
 	status, word, message := http.StatusOK, "healthy", "Service is healthy."
 	if _, failed := h.conditions(); len(failed) > 0 {

@@ -14,11 +14,11 @@ import (
 const (
 	// stallMax is how long a group of set-ups may make no progress at all
 	// before the rest of them count as failed. It is above the 30 s that a
-	// gateway gives a listener to accept (protocol page, section 9), so that
+	// gateway gives a listener to accept (docs/protocol.md, section 9), so that
 	// the gateway's own answer is seen.
 	stallMax = 35 * time.Second
 	// pairParameter carries the number of a pair in the sender's query, from
-	// where it reaches the accept address (protocol page, section 1.4).
+	// where it reaches the accept address (docs/protocol.md, section 1.4).
 	pairParameter = "pair="
 )
 
@@ -173,7 +173,7 @@ func (o *control) message(body []byte) {
 }
 
 // parseAccept takes from an accept message which pair it is for, and how to
-// dial its rendezvous address: used as it is (protocol page, section 3.2).
+// dial its rendezvous address: used as it is (docs/protocol.md, section 3.2).
 func parseAccept(body []byte) (id uint64, at netip.AddrPort, request []byte, err error) {
 	var m struct {
 		Accept *struct{ Address string }

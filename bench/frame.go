@@ -19,10 +19,10 @@ const (
 const (
 	// gatewayFrameMax is the largest frame that may leave a gateway, in bytes
 	// of payload. A larger one is an error, because a client of the Hybrid
-	// Connections protocol closes on it (protocol page, section 4.1).
+	// Connections protocol closes on it (docs/protocol.md, section 4.1).
 	gatewayFrameMax = 65536
 	// collectMax bounds a collected message, in bytes: the limit of messages
-	// to listeners (protocol page, section 9).
+	// to listeners (docs/protocol.md, section 1.8).
 	collectMax = 65536
 	// closeEmpty stands for a Close without a code (RFC 6455 §7.1.5).
 	closeEmpty = 1005

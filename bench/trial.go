@@ -97,7 +97,7 @@ func (t *trial) site(g *gateway) site {
 }
 
 // token signs for the entity of s, the way the official clients do: the http
-// scheme and the host without a port (protocol page, section 6.4).
+// scheme and the host without a port (docs/protocol.md, section 6.4).
 func (t *trial) token(s site, key string) string {
 	resource := "http://" + s.addr.Addr().String() + "/" + s.entity + "/"
 	return sas.Sign(resource, t.opt.Rule, key, time.Now().Add(tokenLife))

@@ -30,7 +30,7 @@ var pascalWords = words{
 // env:NAME and file:PATH. A namespace without rules stays without.
 //
 //	Errors: all that is wrong, joined; each is an *Error.
-//	Source: management §3.
+//	Source: docs/protocol.md, section 12.2.
 func LoadEmulator(path string) ([]namespace.Definition, error) {
 	root, err := readTree(path)
 	if err != nil {

@@ -39,7 +39,8 @@ func (a *Admin) settings() []setting {
 	}
 }
 
-// Defaults of protocol timers and quotas are those of hybrid-connections §9.
+// Defaults of protocol timers and quotas are those of docs/protocol.md, section
+// 9.
 func (g *Gateway) settings() []setting {
 	return []setting{
 		number("gateway.id", &g.ID, "0", 0, 65535, "",

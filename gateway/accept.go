@@ -14,7 +14,7 @@ import (
 
 // accept takes a listener's rendezvous connection, or its rejection. The
 // address is the credential: it holds the id under which the sender waits, and
-// is good for one handshake of either kind (section 3.2 of the protocol page).
+// is good for one handshake of either kind (docs/protocol.md, section 3.2).
 func (g *Gateway) accept(c *engine.Conn, r *request, rest []byte) {
 	rejection := r.target.Rejection
 	if rejection != nil && rejection.Unprefixed && !g.cfg.UnprefixedReject {
@@ -45,7 +45,7 @@ func (g *Gateway) accept(c *engine.Conn, r *request, rest []byte) {
 }
 
 // reject passes a listener's word on to the sender: its status and its text as
-// the reason phrase, no body (section 3.4).
+// the reason phrase, no body (docs/protocol.md, section 3.4).
 func (g *Gateway) reject(s *sender, rejection *hyco.Rejection) {
 	status, phrase := rejection.Answer()
 	s.ref.Post(func(c *engine.Conn) {
@@ -78,7 +78,7 @@ type leg struct {
 }
 
 // join runs on the sender's loop: it answers both handshakes, the listener's
-// first, and splices (section 3.3).
+// first, and splices (docs/protocol.md, section 3.3).
 func (l *leg) join(c *engine.Conn) {
 	s, g := l.sender, l.g
 	sc := s.ref.Get()

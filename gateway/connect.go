@@ -20,7 +20,7 @@ import (
 
 // lostGrace is how long a sender goes on waiting when the control channel of
 // its listener has ended: the rendezvous connection may be on its way
-// (section 2.8 of the protocol page).
+// (docs/protocol.md, section 2.8).
 const lostGrace = 5 * time.Second
 
 // sender is the handler of a sender that waits: a pending rendezvous.

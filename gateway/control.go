@@ -84,8 +84,8 @@ func (l *listener) violation(c *engine.Conn, err error) {
 }
 
 // command handles one JSON message. What is unknown is logged and ignored, for
-// clients grow commands (section 2.2 of the protocol page); what is no JSON
-// object ends the channel.
+// clients grow commands (docs/protocol.md, section 2.2); what is no JSON object
+// ends the channel.
 func (l *listener) command(p []byte) {
 	m, err := hyco.ParseListenerMessage(p)
 	switch {
@@ -165,7 +165,8 @@ func (l *listener) schedule() {
 }
 
 // tokenEnd is when the channel is closed unless the token is renewed. Clients
-// renew at the token's expiry, not before it: hence the skew (section 2.5).
+// renew at the token's expiry, not before it: hence the skew
+// (docs/protocol.md, section 2.5).
 func (l *listener) tokenEnd() time.Time {
 	return time.Unix(l.token.Load(), 0).Add(l.g.cfg.TokenSkew)
 }

@@ -50,8 +50,8 @@ func Relays(loops []*metrics.Loop) int {
 }
 
 // EntitiesRemoved ends what belongs to entities that next lacks: listeners and
-// relayed connections with 1001, senders with 404. Sections 2.8 and 4.4 of the
-// protocol page.
+// relayed connections with 1001, senders with 404 (docs/protocol.md, sections
+// 2.8 and 4.4).
 func (g *Gateway) EntitiesRemoved(e *engine.Engine, previous, next *namespace.Snapshot) {
 	removed := map[string]bool{}
 	for _, key := range previous.Removed(next) {

@@ -205,7 +205,7 @@ func (r *request) authorize(entity *namespace.Entity, right sas.Right) (namespac
 }
 
 // token is what authorizes the request: the header before the parameter
-// (section 6.6 of the protocol page).
+// (docs/protocol.md, section 6.6).
 func (r *request) token() string {
 	if t := r.head.Get(hyco.HeaderToken); t != "" {
 		return t

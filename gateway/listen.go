@@ -14,8 +14,8 @@ import (
 
 // listen registers a listener and makes its connection a control channel. The
 // order of the checks is the token, its right, then the entity, so that a
-// stranger cannot find out which entities exist (section 2.1 of the protocol
-// page).
+// stranger cannot find out which entities exist (docs/protocol.md, section
+// 2.1).
 func (g *Gateway) listen(c *engine.Conn, r *request, rest []byte) {
 	if g.draining.Load() {
 		g.refuse(c, r, hyco.RefusalDraining)

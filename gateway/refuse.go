@@ -115,7 +115,8 @@ func unauthorized(r *hyco.Refusal) bool {
 	return r.Status == 401 || r.Status == 403 || r.Status == 404
 }
 
-// eventOf names a refusal in the vocabulary of Azure's diagnostic logs.
+// eventOf names a refusal in the vocabulary of Azure's diagnostic logs
+// (docs/protocol.md, section 11).
 func eventOf(r *hyco.Refusal) string {
 	switch r.Status {
 	case 401:

@@ -19,7 +19,7 @@ type HeaderField struct{ Name, Value string }
 //	        and a result of CleanID. Our parameters come last, because a
 //	        listener appends its rejection. Bytes beyond ASCII, which no client
 //	        is known to send, are percent-encoded; else nothing is changed.
-//	Source: protocol page, sections 1.6 and 3.2.
+//	Source: docs/protocol.md, sections 1.6 and 3.2.
 func AppendAcceptAddress(dst []byte, base string, t Target, rendezvous, id string) []byte {
 	dst = append(dst, base...)
 	dst = append(dst, "/$hc/"...)
@@ -60,8 +60,8 @@ func appendASCII(dst []byte, s string) []byte {
 //	Errors: RefusalHeadTooLarge if the message would be longer than
 //	        MaxAcceptMessage or has over MaxHeaderFields; dst is as it was.
 //	Cost:   0 allocs beyond the growth of dst.
-//	Source: protocol page, sections 1.8 and 2.3. The clients on record need
-//	        each of the members.
+//	Source: docs/protocol.md, sections 1.8 and 2.3. The clients on record
+//	        need each of the members.
 func AppendAccept[F ~struct{ Name, Value string }](
 	dst []byte, address, id string, headers []F, remote netip.AddrPort,
 ) ([]byte, error) {

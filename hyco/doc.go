@@ -1,6 +1,7 @@
 // Package hyco is the vocabulary of the Hybrid Connections protocol: request
 // targets, accept messages, listener messages, tracking ids, and the table of
-// everything that a gateway says when it refuses.
+// everything that a gateway says when it refuses. The protocol itself, with
+// sources and section numbers, is in docs/protocol.md.
 //
 // In the order in which a gateway meets them:
 //

@@ -12,7 +12,7 @@ import (
 )
 
 // FuzzParseTarget checks the path against net/url and the query against a
-// plain reading of the rule in section 1.4 of the protocol page.
+// plain reading of the rule in docs/protocol.md, section 1.4.
 func FuzzParseTarget(f *testing.F) {
 	for _, seed := range []string{
 		"/$hc/hyco?sb-hc-action=listen&sb-hc-id=8e5c2dd9-1f0c-4a3e-9f0a-4b5e6f7a8b9c",

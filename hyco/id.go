@@ -24,7 +24,7 @@ func NewTrackingID() string {
 // WithGateway marks a tracking id with the number of the gateway that handles
 // it: {id}_G{n}. A second gateway appends its own mark.
 //
-// Source: protocol page, section 1.6.
+// Source: docs/protocol.md, section 1.6.
 func WithGateway(id string, gateway int) string {
 	return id + "_G" + strconv.Itoa(gateway)
 }
@@ -34,7 +34,7 @@ func WithGateway(id string, gateway int) string {
 //	Shape:  1 to MaxTrackingID characters of [A-Za-z0-9_.:-] stay as they are;
 //	        anything else is replaced by a new GUID. ok says which.
 //	        An id is for tracing: clients repeat them, so it is no key.
-//	Source: protocol page, section 1.6.
+//	Source: docs/protocol.md, section 1.6.
 func CleanID(sent string) (id string, ok bool) {
 	if sent == "" || len(sent) > MaxTrackingID {
 		return NewTrackingID(), false

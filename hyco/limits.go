@@ -2,13 +2,13 @@ package hyco
 
 import "time"
 
-// The limits and waits of the protocol. "Protocol page" is the specification
-// of Hybrid Connections that this gateway follows. Where a limit is enforced
-// elsewhere, the gateway's settings have it as their default.
+// The limits and waits of the protocol. Where a limit is enforced elsewhere,
+// the gateway's settings have it as their default.
 const (
 	// MaxAcceptMessage bounds one JSON message towards a listener, in bytes.
 	// The receive buffers of the .NET and Java clients end there. AppendAccept
-	// refuses more with RefusalHeadTooLarge. Protocol page, section 1.8.
+	// refuses more with RefusalHeadTooLarge. Source: docs/protocol.md, section
+	// 1.8.
 	MaxAcceptMessage = 65536
 
 	// MaxHeaderFields bounds the fields in an accept message; more are
@@ -16,14 +16,16 @@ const (
 	MaxHeaderFields = 256
 
 	// MaxListenerMessage bounds one JSON message from a listener, in bytes; a
-	// longer one ends the control channel with 1009. Protocol page, 1.8.
+	// longer one ends the control channel with 1009. Source: docs/protocol.md,
+	// section 1.8.
 	MaxListenerMessage = 256 << 10
 
 	// MaxHead bounds the head of a handshake, in bytes; a longer one is
-	// RefusalHeadTooLarge. Protocol page, 1.8.
+	// RefusalHeadTooLarge. Source: docs/protocol.md, section 1.8.
 	MaxHead = 32 << 10
 
-	// MaxReasonPhrase bounds a reason phrase, in bytes. Protocol page, 1.7.
+	// MaxReasonPhrase bounds a reason phrase, in bytes. Source:
+	// docs/protocol.md, section 1.7.
 	MaxReasonPhrase = 512
 
 	// MaxCloseText bounds the reason in a Close frame, in bytes. RFC 6455
@@ -31,18 +33,19 @@ const (
 	MaxCloseText = 123
 
 	// MaxTrackingID bounds a tracking id that a client chose, in characters; a
-	// longer one is replaced. Protocol page, 1.6.
+	// longer one is replaced. Source: docs/protocol.md, section 1.6.
 	MaxTrackingID = 128
 
-	// AcceptWindow is how long a rendezvous address lives. Protocol page, 3.2.
+	// AcceptWindow is how long a rendezvous address lives. Source:
+	// docs/protocol.md, section 3.2.
 	AcceptWindow = 30 * time.Second
 
 	// ListenersPerEntity is how many listeners an entity takes; the next one
-	// is RefusalListenerQuota. Protocol page, 2.6.
+	// is RefusalListenerQuota. Source: docs/protocol.md, section 2.6.
 	ListenersPerEntity = 25
 )
 
-// Headers with a meaning in the protocol, section 1.3 of the protocol page.
+// Headers with a meaning in the protocol: docs/protocol.md, section 1.3.
 const (
 	// HeaderToken carries a client's token. No listener ever sees it.
 	HeaderToken = "ServiceBusAuthorization"

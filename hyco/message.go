@@ -9,7 +9,7 @@ import (
 type MessageKind uint8
 
 // The kinds. Unknown messages and injectFault are logged and ignored; the
-// control channel stays open (protocol page, section 2.2).
+// control channel stays open (docs/protocol.md, section 2.2).
 const (
 	MessageUnknown MessageKind = iota
 	MessageRenewToken
@@ -47,7 +47,7 @@ type ListenerMessage struct {
 //	        what follows is ignored.
 //	Errors: RefusalMessageInvalid if p is not a JSON object.
 //	Owner:  the message shares no memory with p.
-//	Source: protocol page, sections 2.2 and 2.5.
+//	Source: docs/protocol.md, sections 2.2 and 2.5.
 func ParseListenerMessage(p []byte) (ListenerMessage, error) {
 	var m ListenerMessage
 	d := json.NewDecoder(bytes.NewReader(p))

@@ -18,7 +18,7 @@ const (
 //	        a period; path has no leading slash.
 //	        Printable ASCII, other bytes become "?"; at most MaxReasonPhrase
 //	        bytes, of which a long path gives up its end.
-//	Source: protocol page, section 1.7.
+//	Source: docs/protocol.md, section 1.7.
 func ReasonPhrase(text, trackingID, host, path string, now time.Time) string {
 	const (
 		beforeID      = ". TrackingId:"
@@ -54,7 +54,7 @@ func CleanPhrase(text string) string {
 // CloseText is the reason of a Close frame, {text}. TrackingId:{id}, at most
 // MaxCloseText bytes of ASCII. A long text gives way to the id.
 //
-// Source: protocol page, section 2.8.
+// Source: docs/protocol.md, section 2.8.
 func CloseText(text, trackingID string) string {
 	const beforeID = ". TrackingId:"
 	id := appendClean(nil, trackingID, MaxCloseText-len(beforeID))

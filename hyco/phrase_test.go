@@ -9,7 +9,7 @@ import (
 
 var noon = time.Date(2024, 9, 24, 15, 6, 4, 999, time.UTC)
 
-// TestReasonPhrase: the form of the protocol page, section 1.7, and the parts
+// TestReasonPhrase: the form of docs/protocol.md, section 1.7, and the parts
 // that client test suites look for (items 10, 12, 13).
 func TestReasonPhrase(t *testing.T) {
 	east := time.FixedZone("east", 2*60*60)

@@ -41,8 +41,8 @@ const (
 	closeInternal    = 1011
 )
 
-// Tokens. Section 6.7 of the protocol page: everything about tokens is 401,
-// because clients know no other; on a control channel it is 1008 (2.8).
+// Tokens: everything about them is 401, because clients know no other, and on a
+// control channel 1008 (docs/protocol.md, sections 6.7 and 2.8).
 var (
 	RefusalMissingToken = &Refusal{401, closePolicy, "MissingToken",
 		"MissingToken: Relay security token is required."}
@@ -62,13 +62,13 @@ func RefusalExpiredToken(expiry time.Time) *Refusal {
 }
 
 // RefusalMissingClaim is the refusal of a good token that does not confer
-// right: Listen, Send or Manage. Status 403 is an alternative (6.7).
+// right: Listen, Send or Manage. Status 403 is an alternative.
 func RefusalMissingClaim(right string) *Refusal {
 	return &Refusal{401, closePolicy, "MissingClaim",
 		"Authorization failed for specified action: " + right + "."}
 }
 
-// Entities and listeners. Sections 2.1, 2.6, 3.1.
+// Entities and listeners: docs/protocol.md, sections 2.1, 2.6, 3.1.
 var (
 	RefusalNoSuchEntity = &Refusal{404, closeGoingAway, "NoSuchEntity",
 		"Endpoint does not exist"}
@@ -88,7 +88,7 @@ var (
 		"The listener did not accept the connection within the allotted time."}
 )
 
-// The rendezvous connection. Section 3.2.
+// The rendezvous connection: docs/protocol.md, section 3.2.
 var (
 	RefusalUnknownRendezvous = &Refusal{403, 0, "UnknownRendezvous",
 		"The rendezvous address is unknown, expired or already used."}
@@ -98,7 +98,8 @@ var (
 		"The rejection was passed on to the sender."}
 )
 
-// Requests that are wrong by themselves. Sections 1.1, 1.8, 2.1.
+// Requests that are wrong by themselves: docs/protocol.md, sections 1.1, 1.8,
+// 2.1.
 var (
 	RefusalBadTarget = &Refusal{400, 0, "BadTarget",
 		"The request target is neither a path nor an http or ws URL."}
@@ -148,7 +149,7 @@ var (
 		"InternalServerError"}
 )
 
-// Ends of a control channel. Section 2.8.
+// Ends of a control channel: docs/protocol.md, section 2.8.
 var (
 	RefusalReplaced = &Refusal{0, closeGoingAway, "Replaced",
 		"A listener with the same id has taken over."}

@@ -85,7 +85,7 @@ type Rejection struct {
 // Answer is what the sender gets: an informational status would not end its
 // handshake and becomes 502, and the phrase is as CleanPhrase makes it.
 //
-// Source: protocol page, section 3.4.
+// Source: docs/protocol.md, section 3.4.
 func (r *Rejection) Answer() (status int, phrase string) {
 	status = r.Status
 	if status < 200 {
@@ -139,7 +139,7 @@ const paramPrefix = "sb-hc-"
 //	        refuses it, with RefusalUnknownAction.
 //	Cost:   0 allocs for a plain path, one for each of: an escaped path, a
 //	        token, a query of which the middle was dropped, a rejection.
-//	Source: protocol page, sections 1.1, 1.2, 1.4, 1.5, 3.4.
+//	Source: docs/protocol.md, sections 1.1, 1.2, 1.4, 1.5, 3.4.
 func ParseTarget(raw string) (Target, error) {
 	var t Target
 	for i := range len(raw) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestQuery is the query table of the protocol page, section 1.4 (item 48).
+// TestQuery is the query table of docs/protocol.md, section 1.4 (item 48).
 func TestQuery(t *testing.T) {
 	for _, c := range []struct {
 		query, want string

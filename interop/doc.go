@@ -7,8 +7,8 @@
 //
 //   - emulator starts `relayhouse dev` (or `serve`) and signs tokens
 //   - framer is a WebSocket client at byte level, written for these tests
-//   - item*_test.go: one test per line of the conformance list of the Hybrid
-//     Connections protocol page, section 7, named by its number, run with
+//   - item*_test.go: one test per line of the conformance list
+//     (docs/protocol.md, section 7), named by its number, run with
 //     coder/websocket, gorilla/websocket and the framer on either side
 //   - ground*_test.go: the ground of a WebSocket conformance suite, on the
 //     sender leg, the rendezvous leg and the control channel

@@ -7,8 +7,8 @@ import (
 	"github.com/relayhouse/relayhouse/interop/framer"
 )
 
-// frameMax is the largest frame that leaves the gateway, in bytes (protocol
-// page, section 4.1: the Java client takes no larger one).
+// frameMax is the largest frame that leaves the gateway, in bytes
+// (docs/protocol.md, section 4.1: the Java client takes no larger one).
 const frameMax = 65_536
 
 // send writes frames.

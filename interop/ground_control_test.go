@@ -13,7 +13,7 @@ import (
 // The ground of a WebSocket conformance suite on the control channel.
 
 // controlMessageMax is the largest text message that the gateway takes from a
-// listener, in bytes (protocol page, section 1.8).
+// listener, in bytes (docs/protocol.md, section 1.8).
 const controlMessageMax = 256 << 10
 
 // openControl registers a listener and gives its control channel frame by
@@ -33,8 +33,8 @@ func wantRegistered(t *testing.T, g *emulator.Gateway, l *control) {
 	accepted.Abort()
 }
 
-// command returns an unknown command of n bytes; such are ignored (section
-// 2.2). The shortest has 8 bytes.
+// command returns an unknown command of n bytes; such are ignored
+// (docs/protocol.md, section 2.2). The shortest has 8 bytes.
 func command(n int) []byte {
 	return []byte(`{"x":"` + strings.Repeat("y", n-8) + `"}`)
 }
@@ -172,7 +172,8 @@ func TestGroundControlViolations(t *testing.T) {
 }
 
 // TestGroundControlClose: a Close is answered at once with the same code, the
-// listener is taken off the entity, and the connection ends (section 2.8).
+// listener is taken off the entity, and the connection ends
+// (docs/protocol.md, section 2.8).
 func TestGroundControlClose(t *testing.T) {
 	g := emulator.Start(t)
 	payloads := [][]byte{nil, framer.ClosePayload(1000, ""),

@@ -358,7 +358,7 @@ func TestGroundCloseAfterData(t *testing.T) {
 }
 
 // TestGroundCloseThenFIN: a Close and a TCP half-close from one side leave the
-// other direction open (section 4.2).
+// other direction open (docs/protocol.md, section 4.2).
 func TestGroundCloseThenFIN(t *testing.T) {
 	onBothLegs(t, func(t *testing.T, open func() (tested, other *framer.Conn)) {
 		tested, other := open()
@@ -377,8 +377,8 @@ func TestGroundCloseThenFIN(t *testing.T) {
 }
 
 // TestGroundLossDeliversWhatWasSent: an end without a Close, by FIN, ends the
-// other side without a Close, after everything that was sent (sections 2.3 of
-// the real-clients page and 4.3 of the protocol page).
+// other side without a Close, after everything that was sent
+// (docs/protocol.md, section 4.3).
 func TestGroundLossDeliversWhatWasSent(t *testing.T) {
 	onBothLegs(t, func(t *testing.T, open func() (tested, other *framer.Conn)) {
 		for _, size := range []int{0, 100, 65_536, 4 << 20} {

@@ -87,7 +87,7 @@ func violations() []violation {
 }
 
 // TestGroundViolations: the leg that breaks the rules gets Close 1002 and its
-// end; the other leg is cut without a Close (section 4.3).
+// end; the other leg is cut without a Close (docs/protocol.md, section 4.3).
 func TestGroundViolations(t *testing.T) {
 	onBothLegs(t, func(t *testing.T, open func() (tested, other *framer.Conn)) {
 		for _, v := range violations() {
@@ -116,7 +116,7 @@ func TestGroundViolationCostsOnlyItself(t *testing.T) {
 }
 
 // TestGroundDataAfterClose: what comes after a Close from the same side is a
-// protocol error that ends both legs (section 4.2, rule 5).
+// protocol error that ends both legs (docs/protocol.md, section 4.2, rule 5).
 func TestGroundDataAfterClose(t *testing.T) {
 	after := map[string]framer.Frame{
 		"text":         framer.Message(framer.Text, []byte("more")),

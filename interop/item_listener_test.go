@@ -33,7 +33,8 @@ func waitingSenders(t *testing.T, g *emulator.Gateway, n int) []*framer.Conn {
 }
 
 // TestItem15ClosingWithWaitingAccepts: the Close of a listener is answered at
-// once, and senders that were announced can still be accepted (section 2.8).
+// once, and senders that were announced can still be accepted
+// (docs/protocol.md, section 2.8).
 func TestItem15ClosingWithWaitingAccepts(t *testing.T) {
 	forEachPeer(t, func(t *testing.T, g *emulator.Gateway, p peer) {
 		const senders = 100
@@ -110,7 +111,8 @@ func TestItem30ControlChannelKilled(t *testing.T) {
 }
 
 // TestSameIDReplaces: a listener that registers again with its id while its
-// old channel seems alive replaces it; the old one gets 1001 (section 2.6).
+// old channel seems alive replaces it; the old one gets 1001
+// (docs/protocol.md, section 2.6).
 func TestSameIDReplaces(t *testing.T) {
 	forEachPeer(t, func(t *testing.T, g *emulator.Gateway, p peer) {
 		const id = "&sb-hc-id=0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -126,7 +128,7 @@ func TestSameIDReplaces(t *testing.T) {
 }
 
 // wantTracked wants a Close reason with a tracking id that fits into a frame
-// (section 2.8).
+// (docs/protocol.md, section 2.8).
 func wantTracked(t *testing.T, reason string) {
 	t.Helper()
 	if !strings.Contains(reason, "TrackingId:") || len(reason) > 123 {
@@ -238,7 +240,7 @@ func TestItem65TwentyFiveListeners(t *testing.T) {
 	}
 }
 
-// skew is the grace after a token's expiry (section 6.5).
+// skew is the grace after a token's expiry (docs/protocol.md, section 6.5).
 const skew = 300 * time.Second
 
 func TestItem67Expiry(t *testing.T) {

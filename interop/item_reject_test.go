@@ -16,7 +16,7 @@ func TestItem17AcceptWithResponseHeader(t *testing.T) {
 	g := emulator.Start(t)
 	l := listen(t, g, framerPeer, emulator.Anonymous)
 	pending := connecting(framerPeer, g.URL(emulator.Anonymous, "sb-hc-action=connect"), nil)
-	// hyco-ws sends a header whose name is a digit (real-clients page, 2.2).
+	// hyco-ws sends a header whose name is a digit (docs/protocol.md, section 3.5).
 	c, response, err := framer.Dial(l.next(t).Address, "X-Set-By-Handler: value",
 		"0: Sec-WebSocket-Extensions: permessage-deflate")
 	if err != nil || c == nil {
@@ -98,7 +98,7 @@ func TestItem20RejectWithCodeAndText(t *testing.T) {
 			403, "no way: a=b&c+d 100%"},
 		{"&sb-hc-statusCode=418&sb-hc-statusDescription=I%27m+a+teapot", 418, "I'm a teapot"},
 		{"&SB-HC-STATUSCODE=503&sb-hc-statusdescription=Later", 503, "Later"},
-		// The spelling of hyco-websocket (section 3.4).
+		// The spelling of hyco-websocket (docs/protocol.md, section 3.4).
 		{"&statusCode=403&statusDescription=Not%20you%2C%20sorry", 403, "Not you, sorry"},
 	})
 }
@@ -110,9 +110,10 @@ func TestItem21HandlerFailure(t *testing.T) {
 	})
 }
 
-// TestRejectForm checks what section 3.4 says beyond the items: the answer has
-// no body and ends the connection; a 1xx becomes 502; a code that is none is
-// 400 to the listener; a sender's own statusCode is no rejection.
+// TestRejectForm checks what docs/protocol.md, section 3.4, says beyond the
+// items: the answer has no body and ends the connection; a 1xx becomes 502; a
+// code that is none is 400 to the listener; a sender's own statusCode is no
+// rejection.
 func TestRejectForm(t *testing.T) {
 	g := emulator.Start(t)
 	l := listen(t, g, framerPeer, emulator.Anonymous)
@@ -225,7 +226,7 @@ func TestItem23Subprotocol(t *testing.T) {
 }
 
 // TestSubprotocolNotOffered: the listener's choice goes into the sender's 101
-// only if the sender offered it (section 3.5).
+// only if the sender offered it (docs/protocol.md, section 3.5).
 func TestSubprotocolNotOffered(t *testing.T) {
 	g := emulator.Start(t)
 	l := listen(t, g, framerPeer, emulator.Anonymous)

@@ -93,7 +93,7 @@ func TestItem04HundredSenders(t *testing.T) {
 }
 
 // echoOnce connects and wants one message back in one piece: a small message
-// is never cut (section 4.1).
+// is never cut (docs/protocol.md, section 4.1).
 func echoOnce(g *emulator.Gateway, sender peer, size int) error {
 	c, answer, err := sender.dial(g.URL(emulator.Anonymous, "sb-hc-action=connect"), nil)
 	if err != nil {

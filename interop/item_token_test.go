@@ -25,7 +25,7 @@ func TestItem10SenderForUnknownEntity(t *testing.T) {
 		_, a, _ := p.dial(g.URL("nosuch/entity", "sb-hc-action=connect"),
 			tokenHeader(namespaceToken(emulator.Key)))
 		wantRefusal(t, a, 404, "Endpoint does not exist", "nosuch/entity")
-		// Nobody learns without a token what exists (section 3.1).
+		// Nobody learns without a token what exists (docs/protocol.md, section 3.1).
 		_, a, _ = p.dial(g.URL("nosuch/entity", "sb-hc-action=connect"), nil)
 		wantRefusal(t, a, 401, "token", "nosuch/entity")
 	})

@@ -66,7 +66,7 @@ var (
 
 // peerTimeout bounds every call of a peer, so that a test fails and does not
 // hang; peerTimeoutDial bounds handshakes, where a sender is held for up to
-// 30 s (protocol page, section 3.1).
+// 30 s (docs/protocol.md, section 3.1).
 const (
 	peerTimeout     = framer.ReadTimeout
 	peerTimeoutDial = 40 * time.Second

@@ -35,7 +35,7 @@ type control struct {
 	peer peer
 }
 
-// accept is the content of an accept message (protocol page, section 2.3).
+// accept is the content of an accept message (docs/protocol.md, section 2.3).
 type accept struct {
 	Address        string
 	ID             string
@@ -267,13 +267,13 @@ func pattern(n int) []byte {
 	return p
 }
 
-// tail is what follows the message in every refusal (protocol page, section
-// 1.7); the group is the path.
+// tail is what follows the message in every refusal (docs/protocol.md,
+// section 1.7); the group is the path.
 var tail = regexp.MustCompile(`[^.]\. TrackingId:[0-9a-fA-F-]{36}(?:_G\d+)+, ` +
 	`SystemTracker:sb://[^/, ]+/(.*), Timestamp:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$`)
 
 // wantRefusal checks a refusal by the gateway: status, text, path, tracking id
-// (sections 1.6, 1.7) and no Via (item 69).
+// (docs/protocol.md, sections 1.6 and 1.7) and no Via (item 69).
 func wantRefusal(t *testing.T, a *answer, status int, text, path string) {
 	t.Helper()
 	if a == nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/relayhouse/relayhouse/interop/framer"
 )
 
-// What every handshake on the public port shows: sections 1 to 3 of the
-// protocol page, where no numbered item says it.
+// What every handshake on the public port shows: docs/protocol.md, sections 1
+// to 3, where no numbered item says it.
 
 // exchange sends one request head by hand and reads the answer.
 func exchange(t *testing.T, g *emulator.Gateway, request string) *answer {
@@ -37,7 +37,7 @@ func exchange(t *testing.T, g *emulator.Gateway, request string) *answer {
 }
 
 // TestSwitchingProtocols: the 101 is minimal and exact, because one official
-// client is strict (section 2.1).
+// client is strict (docs/protocol.md, section 2.1).
 func TestSwitchingProtocols(t *testing.T) {
 	g := emulator.Start(t)
 	token := "ServiceBusAuthorization: " + emulator.Token(emulator.Anonymous)
@@ -143,8 +143,8 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
-// TestURLs: letter case, escapes, suffixes and ids (sections 1.1, 1.2, 1.5,
-// 1.6).
+// TestURLs: letter case, escapes, suffixes and ids (docs/protocol.md, sections
+// 1.1, 1.2, 1.5, 1.6).
 func TestURLs(t *testing.T) {
 	g := emulator.Start(t, "--hyco", "outer:anonymous", "--hyco", "outer/inner:anonymous")
 	const guid = "8e8db4b6-2a3c-4ea6-9e2c-4c1f0c1d7d55"
@@ -198,8 +198,8 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-// TestQueryFilter is the table of section 1.4, as the listener sees it in the
-// accept address.
+// TestQueryFilter is the table of docs/protocol.md, section 1.4, as the
+// listener sees it in the accept address.
 func TestQueryFilter(t *testing.T) {
 	g := emulator.Start(t)
 	l := listen(t, g, framerPeer, emulator.Anonymous)
@@ -239,7 +239,8 @@ func TestQueryFilter(t *testing.T) {
 	}
 }
 
-// TestAcceptMessage: members that official listeners demand (section 2.3).
+// TestAcceptMessage: members that official listeners demand (docs/protocol.md,
+// section 2.3).
 func TestAcceptMessage(t *testing.T) {
 	g := emulator.Start(t)
 	l := listen(t, g, framerPeer, emulator.Anonymous)
@@ -279,7 +280,7 @@ func TestAcceptMessage(t *testing.T) {
 }
 
 // TestListenerFilters: Allowed- and DisallowedListeners choose by the
-// listeners' own ids (section 2.6).
+// listeners' own ids (docs/protocol.md, section 2.6).
 func TestListenerFilters(t *testing.T) {
 	g := emulator.Start(t)
 	ids := []string{"11111111-0000-4000-8000-000000000001",
@@ -333,7 +334,7 @@ func TestListenerFilters(t *testing.T) {
 
 // TestDrain: on SIGTERM listeners get 1001 and new connections are refused,
 // relayed connections live on, and the process ends with status 0 when the last
-// one is gone (sections 2.8 and 4.4).
+// one is gone (docs/protocol.md, sections 2.8 and 4.4).
 func TestDrain(t *testing.T) {
 	g := emulator.Start(t)
 	s, l, c := relay(t, g, framerPeer, framerPeer, emulator.Anonymous)

@@ -8,7 +8,7 @@ import (
 )
 
 // statusMax is the largest HTTP status that a listener may reject with
-// (hybrid-connections §3.4), hence the bound of the label.
+// (docs/protocol.md, section 3.4), hence the bound of the label.
 const statusMax = 999
 
 // rendezvousBuckets cover a listener on the same machine up to one that uses

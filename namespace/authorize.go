@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultSkew is how long after its expiry a token is still good. Clients
-// renew at the expiry, not before it. Protocol page, section 6.5.
+// renew at the expiry, not before it. Source: docs/protocol.md, section 6.5.
 const DefaultSkew = 300 * time.Second
 
 // AuthorizerConfig holds the settings of an Authorizer.
@@ -69,7 +69,7 @@ type Grant struct {
 //	Errors: always a *hyco.Refusal.
 //	Cost:   on a cache hit a SHA-256 and a map lookup, 0 allocs; else up to
 //	        four HMAC-SHA256.
-//	Source: protocol page, sections 2.1, 3.1, 6.3 to 6.7.
+//	Source: docs/protocol.md, sections 2.1, 3.1, 6.3 to 6.7.
 func (a *Authorizer) Authorize(
 	snap *Snapshot, ns *Namespace, path string, e *Entity,
 	token string, right sas.Right, now time.Time,

@@ -219,8 +219,8 @@ func TestRefusalTexts(t *testing.T) {
 	}
 }
 
-// TestClientShapes signs as each client does (item 71; protocol page 6.4,
-// real-clients page 2.1), for entities at a host with and without port.
+// TestClientShapes signs as each client does (item 71; docs/protocol.md,
+// section 6.4), for entities at a host with and without port.
 func TestClientShapes(t *testing.T) {
 	snap := newSnapshot(t, testDefinition())
 	upper := url.QueryEscape

@@ -98,7 +98,7 @@ func (n *Namespace) HasHost(host string) bool {
 //	Shape:  path is decoded and has no slash or $hc before it. suffix is the
 //	        rest of it with its slash. Without such an entity, nil and "".
 //	Cost:   0 allocs; at most EntityNameMax bytes of the path are looked at.
-//	Source: protocol page, section 1.5.
+//	Source: docs/protocol.md, section 1.5.
 func (n *Namespace) Find(path string) (e *Entity, suffix string) {
 	if n == nil {
 		return nil, ""

@@ -7,7 +7,7 @@ import (
 	"github.com/relayhouse/relayhouse/sas"
 )
 
-// FuzzFind compares Find with the rule of section 1.5 of the protocol page,
+// FuzzFind compares Find with the rule of docs/protocol.md, section 1.5,
 // applied to every entity.
 func FuzzFind(f *testing.F) {
 	n := newSnapshot(f, Definition{

@@ -71,7 +71,7 @@ func (s *Snapshot) Namespaces() []*Namespace {
 // every host.
 //
 //	Cost:   0 allocs.
-//	Source: protocol page, section 8.
+//	Source: docs/protocol.md, section 8.
 func (s *Snapshot) Lookup(host string) *Namespace {
 	if s == nil || len(s.namespaces) == 0 {
 		return nil

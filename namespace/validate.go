@@ -10,8 +10,8 @@ import (
 	"github.com/relayhouse/relayhouse/sas"
 )
 
-// The limits of what can be defined; Validate enforces them. Sources: sections
-// 1.5 and 6.1 of the Hybrid Connections page, 1.3 of the management page.
+// The limits of what can be defined; Validate enforces them. Source:
+// docs/protocol.md, sections 1.5, 6.1 and 12.1.
 const (
 	// NameMax bounds the name of a namespace, in bytes. Azure wants at least
 	// 6, for the sake of its public host names; we do not.

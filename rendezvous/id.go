@@ -6,8 +6,9 @@ import "encoding/hex"
 const IDSize = 16
 
 // ID is the key of a pending rendezvous. It is secret: whoever presents it may
-// claim the sender, as the listener's leg carries no token (hybrid-connections
-// §3.2). The tracking id of the sender is no substitute, senders choose it.
+// claim the sender, as the listener's leg carries no token (docs/protocol.md,
+// section 3.2). The tracking id of the sender is no substitute, senders choose
+// it.
 type ID [IDSize]byte
 
 // ParseID reads the form that String writes and no other: 32 lower-case

@@ -41,7 +41,7 @@ func (t *Table[L, P]) listenerShard(entityKey string) *listenerShard[L] {
 
 // Register adds a listener to an entity. A listener with the same non-empty
 // listenerID is replaced, whatever the number of listeners, and returned: its
-// control channel is to be closed (hybrid-connections §2.6).
+// control channel is to be closed (docs/protocol.md, section 2.6).
 //
 //	Bound:  listenersMax listeners per entity.
 //	Errors: ErrListenerQuota.
@@ -110,7 +110,7 @@ func (t *Table[L, P]) Unregister(entityKey, listenerID string, party L) bool {
 //	Errors: ErrNoListeners, ErrNoneMatches.
 //	Cost:   0 allocs without a filter. O(1) unless the first draw is
 //	        excluded, then O(listeners of the entity).
-//	Source: hybrid-connections §2.6.
+//	Source: docs/protocol.md, section 2.6.
 func (t *Table[L, P]) Pick(
 	entityKey string, f Filter, skip func(L) bool,
 ) (party L, err error) {

@@ -36,7 +36,7 @@ const (
 	// DefaultPendingMax is the default of gateway.pending_max.
 	DefaultPendingMax = 65536
 	// DefaultWindow is how long a rendezvous address is valid
-	// (hybrid-connections §3.2).
+	// (docs/protocol.md, section 3.2).
 	DefaultWindow = 30 * time.Second
 )
 

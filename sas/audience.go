@@ -27,7 +27,7 @@ type Audience struct {
 //	        is decoded once as part of the token and once as part of the URI.
 //	Errors: ErrEscape, ErrAudience.
 //	Owner:  the Audience shares no memory with raw; it may be kept.
-//	Source: protocol page, section 6.4.
+//	Source: docs/protocol.md, section 6.4.
 func ParseAudience(raw string) (Audience, error) {
 	text, err := url.QueryUnescape(strings.Clone(raw))
 	if err != nil {
@@ -80,7 +80,7 @@ func collapse(path string) string {
 //	        does not cover "hyco". Slashes of path are not collapsed, for that
 //	        could turn an address below one entity into another entity.
 //	Cost:   0 allocs.
-//	Source: protocol page, section 6.4.
+//	Source: docs/protocol.md, section 6.4.
 func (a Audience) Covers(isHost func(host string) bool, path string) bool {
 	if !isHost(a.Host) {
 		return false

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestParseAudience holds what each client signs (item 71; protocol page 6.4,
-// real-clients page 2.1) and what it must become.
+// TestParseAudience holds what each client signs (item 71; docs/protocol.md,
+// section 6.4) and what it must become.
 func TestParseAudience(t *testing.T) {
 	const ns = "contoso.servicebus.windows.net"
 	for _, c := range []struct{ name, raw, host, path string }{

@@ -11,8 +11,8 @@ import (
 	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
-// OperationTimeoutDefault holds when a connection string names none (protocol
-// page, section 6.8).
+// OperationTimeoutDefault holds when a connection string names none
+// (docs/protocol.md, section 6.8).
 const OperationTimeoutDefault = 60 * time.Second
 
 // operationTimeoutMax is our own bound, in seconds: a day.
@@ -45,7 +45,7 @@ type ConnectionString struct {
 //	        required: sb://host[:port][/].
 //	Errors: wrap ErrConnectionString. They name segments by number, never by
 //	        their text, which may be a part of a key.
-//	Source: protocol page, section 6.8.
+//	Source: docs/protocol.md, section 6.8.
 func ParseConnectionString(text string) (ConnectionString, error) {
 	var c ConnectionString
 	var seen [len(connectionKeys)]bool

@@ -9,7 +9,7 @@ import (
 // Right is a set of the three things that a rule can allow.
 //
 // Manage implies neither of the others in a check; a rule with Manage must
-// list them (protocol page, section 6.1).
+// list them (docs/protocol.md, section 6.1).
 type Right uint8
 
 // The rights.

@@ -51,7 +51,7 @@ type Token struct {
 //	        no error of form; no key has signed it. A known field that occurs
 //	        twice is an error: a credential must not be read in two ways.
 //	Owner:  the strings of the Token may share memory with text.
-//	Source: protocol page, sections 6.2 and 6.4; real-clients page, 2.1.
+//	Source: docs/protocol.md, sections 6.2 and 6.4.
 func Parse(text string) (Token, error) {
 	if len(text) > TokenMax {
 		return Token{}, ErrTokenSize
@@ -139,7 +139,7 @@ func decodeSignature(dst *[sha256.Size]byte, text string) bool {
 //
 //	Shape:  key is the text that users see, not base64-decoded.
 //	Cost:   one HMAC-SHA256 over sr and se as they were sent.
-//	Source: protocol page, section 6.3.
+//	Source: docs/protocol.md, section 6.3.
 func (t Token) SignedBy(key string) bool {
 	if !t.signed || key == "" {
 		return false
@@ -162,7 +162,7 @@ func (t Token) GoString() string { return t.String() }
 //	Shape:  resource is the plain URI to sign for, http://{host}/{path} by
 //	        custom; whatever lies below it is covered too. expiry is cut to
 //	        whole seconds.
-//	Source: protocol page, section 6.3.
+//	Source: docs/protocol.md, section 6.3.
 func Sign(resource, keyName, key string, expiry time.Time) string {
 	sr := url.QueryEscape(resource)
 	se := strconv.FormatInt(max(expiry.Unix(), 0), 10)

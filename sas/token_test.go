@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// testKey and testExpiry are those of the vectors of the protocol page, 6.3.
+// testKey and testExpiry are those of the vectors of docs/protocol.md, section
+// 6.3.
 const (
 	testKey    = "c2VjcmV0LWtleS1mb3ItdGVzdC12ZWN0b3JzLW9ubHkhMTI="
 	testExpiry = 1893456000
 )
 
-// vectors are the test vectors of the protocol page, section 6.3: both escape
+// vectors are the test vectors of docs/protocol.md, section 6.3: both escape
 // casings, namespace and entity scope, with and without the last slash.
 var vectors = []struct{ sr, sig string }{
 	{"http%3A%2F%2Fcontoso.servicebus.windows.net%2Fhyco%2F",

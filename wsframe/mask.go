@@ -10,9 +10,9 @@ import (
 //
 //	Shape:  len(dst) >= len(src). They may overlap if dst does not start
 //	        behind src: every word is loaded before a store can reach it.
-//	Cost:   64 bytes per round. Unrolled on purpose: 29 GB/s against 17 GB/s
-//	        of a 16-byte loop and 8 x the byte loop; assembler gains nothing
-//	        that a relay can see (docs/adr/0003).
+//	Cost:   64 bytes per round. Unrolled on purpose: on 64 KiB 26 GB/s were
+//	        measured, against 13 of a loop of 8 bytes and 1.8 of a loop of
+//	        single ones. What assembler would save: docs/adr/0003.
 func xorMove(dst, src []byte, mask uint32) uint32 {
 	m := uint64(mask) | uint64(mask)<<32
 	for len(src) >= 64 && len(dst) >= 64 {

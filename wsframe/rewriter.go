@@ -3,7 +3,8 @@ package wsframe
 const (
 	// ChunkMax is the largest payload of a frame that leaves a Rewriter, in
 	// bytes. The Java listener's frame limit is 65,536 bytes and it ends the
-	// relay on a larger one (shared protocol notes: measured with 70,000).
+	// relay on a larger one. Source: docs/protocol.md, section 4.1, measured
+	// with 70,000 bytes.
 	ChunkMax = 65536
 
 	// Headroom is the room that Rewrite needs in front of the bytes that it

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// acceptWindow is how long a sender waits for the listener (protocol
-	// page, section 9).
+	// acceptWindow is how long a sender waits for the listener
+	// (docs/protocol.md, section 9).
 	acceptWindow = 30 * time.Second
 	// copyBuffer is the usual buffer of a copying relay, in bytes per
 	// direction.
@@ -70,7 +70,7 @@ func upgrade(w http.ResponseWriter, req *http.Request) (*websocket.Conn, error) 
 }
 
 // listen registers while it holds the lock, because the registration must be
-// complete when the listener sees the 101 (protocol page, section 2.1).
+// complete when the listener sees the 101 (docs/protocol.md, section 2.1).
 func (r *Relay) listen(w http.ResponseWriter, req *http.Request, entity string) {
 	r.mu.Lock()
 	c, err := upgrade(w, req)
@@ -190,7 +190,7 @@ func acceptMessage(req *http.Request, id string) []byte {
 	return body
 }
 
-// keepQuery drops the protocol's own parameters (protocol page, section 1.4).
+// keepQuery drops the protocol's own parameters (docs/protocol.md, section 1.4).
 func keepQuery(raw string) string {
 	var kept []string
 	for piece := range strings.SplitSeq(raw, "&") {

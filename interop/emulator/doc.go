@@ -7,8 +7,8 @@
 // configuration file. The process ends with the test; if it ended earlier, the
 // test fails, and a failed test shows what the gateway logged.
 //
-// Tokens are computed here from the protocol page and not with the gateway's
-// own package, so that a mistake is not made twice.
+// Tokens are computed here from docs/protocol.md, section 6.3, and not with the
+// gateway's own package, so that a mistake is not made twice.
 //
 // The package serves the tests of interop and may change.
 package emulator

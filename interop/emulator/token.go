@@ -24,7 +24,7 @@ func Sign(resource, keyName, key string, expiry time.Time) string {
 }
 
 // SignRaw signs the resource text exactly as it shall stand in the token
-// (protocol page, sections 6.2 and 6.3).
+// (docs/protocol.md, sections 6.2 and 6.3).
 func SignRaw(rawResource, keyName, key string, expiry time.Time) string {
 	seconds := strconv.FormatInt(expiry.Unix(), 10)
 	return "SharedAccessSignature sr=" + rawResource +

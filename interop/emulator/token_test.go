@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The vectors of the protocol page, section 6.3.
+// The vectors of docs/protocol.md, section 6.3.
 func TestSignature(t *testing.T) {
 	const key = "c2VjcmV0LWtleS1mb3ItdGVzdC12ZWN0b3JzLW9ubHkhMTI="
 	tests := []struct{ resource, want string }{

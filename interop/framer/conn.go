@@ -22,7 +22,7 @@ const (
 	ReadTimeout = 15 * time.Second
 
 	// handshakeTimeout bounds the wait for an answer: the gateway holds a
-	// sender for up to 30 s (protocol page, section 3.1).
+	// sender for up to 30 s (docs/protocol.md, section 3.1).
 	handshakeTimeout = 40 * time.Second
 
 	dialTimeout  = 5 * time.Second

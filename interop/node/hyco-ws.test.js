@@ -1,7 +1,7 @@
 'use strict';
 
 // The npm package hyco-ws, unmodified, as listener and as sender. Names carry
-// the numbers of the conformance list, section 7 of the protocol page.
+// the numbers of the conformance list, section 7 of docs/protocol.md.
 
 const test = require('node:test');
 const assert = require('node:assert/strict');

@@ -2,7 +2,7 @@
 
 // The current ws package and the websocket package, as raw sender against a
 // hyco-ws listener and as raw listener for a hyco-ws sender. Names carry the
-// numbers of the conformance list, section 7 of the protocol page.
+// numbers of the conformance list, section 7 of docs/protocol.md.
 
 const test = require('node:test');
 const assert = require('node:assert/strict');

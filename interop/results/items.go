@@ -1,6 +1,6 @@
 package main
 
-// item is one line of the conformance list (protocol page, section 7).
+// item is one line of the conformance list (docs/protocol.md, section 7).
 type item struct {
 	number    int
 	behaviour string

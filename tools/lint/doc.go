@@ -5,6 +5,7 @@
 //   - sizes: files, functions and lines that are longer than agreed
 //   - words: identifiers that use a word which the glossary bans
 //   - doc.go: every package has one, and it says whether it may change
+//   - citations: sections that comments cite exist in docs/protocol.md
 //
 // The checks take a Tree, which Load reads from disk and tests write by hand,
 // and return findings; a finding names the file, the place and what to do.
