@@ -56,7 +56,8 @@ func TestRunEveryTest(t *testing.T) {
 				ratios++
 			}
 		}
-		if (ratios > 0) != (r.Target == "gateway") {
+		// Memory that did not grow, all that stuck compares, has no ratio.
+		if want := r.Target == "gateway"; (ratios > 0) != want && !(want && r.Test == "stuck") {
 			t.Errorf("%s %s: %d ratios", r.Test, r.Target, ratios)
 		}
 	}

@@ -132,8 +132,10 @@ func (c *Conn) SetDeadline(ticks uint32) {
 		c.loop.wheel.clear(c)
 		return
 	}
-	// The present tick is partly over: one more makes it never early.
-	c.loop.wheel.set(c, c.loop.wheel.now+ticks+1)
+	// The present tick is partly over: one more makes it never early, also on
+	// a loop that is behind the clock.
+	now := max(c.loop.wheel.now, c.loop.engine.ticks.Load())
+	c.loop.wheel.set(c, now+ticks+1)
 }
 
 // LastRead is the tick at which bytes last came from the peer.

@@ -60,8 +60,9 @@ type Engine struct {
 	loops                                  []*Loop
 	stallTicks, halfIdleTicks, lingerTicks uint32
 
-	held atomic.Int64 // capacity of all blocks in use, in bytes
-	open atomic.Int64 // connections
+	ticks atomic.Uint32 // the clock; loops follow it when they get to it
+	held  atomic.Int64  // capacity of all blocks in use, in bytes
+	open  atomic.Int64  // connections
 
 	// Guarded by mu, which also keeps Do and Stop apart.
 	mu      sync.RWMutex
@@ -180,6 +181,7 @@ func (e *Engine) clock() {
 			return
 		case t := <-ticker.C:
 			now := uint32(t.Sub(start) / e.cfg.Tick)
+			e.ticks.Store(now)
 			for i, l := range e.loops {
 				if pending[i].CompareAndSwap(false, true) {
 					l.Post(func(l *Loop) {
@@ -194,6 +196,7 @@ func (e *Engine) clock() {
 
 // Advance moves the clock of every loop to tick, with Config.ManualClock.
 func (e *Engine) Advance(tick uint32) {
+	e.ticks.Store(tick)
 	for _, l := range e.loops {
 		l.Post(func(l *Loop) { l.tick(tick) })
 	}
