@@ -85,7 +85,7 @@ func New(cfg Config) (*Engine, error) {
 	e.stallTicks = e.Ticks(cfg.SendStall)
 	e.halfIdleTicks = e.Ticks(cfg.HalfIdle)
 	e.lingerTicks = e.Ticks(cfg.Linger)
-	for i := range cfg.Loops {
+	for i, counters := range metrics.NewLoops(cfg.Loops) {
 		p, err := cfg.NewPoller(i)
 		if err != nil {
 			e.releaseUnused()
@@ -94,7 +94,7 @@ func New(cfg Config) (*Engine, error) {
 		e.loops = append(e.loops, &Loop{
 			engine:   e,
 			poller:   p,
-			counters: new(metrics.Loop),
+			counters: counters,
 			index:    i,
 			buf:      make([]byte, wsframe.Headroom+cfg.ReadBuffer+bufferTail),
 		})

@@ -137,6 +137,24 @@ func TestItem64AcceptWindow(t *testing.T) {
 	relaytest.Exchange(t, s, r)
 }
 
+// TestItem64LateWithinATick: the address dies on time, also where the clock of
+// the loops is too coarse to have told the sender yet.
+func TestItem64LateWithinATick(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t, window(time.Second), func(c *config.Config) {
+		c.Engine.Tick = time.Second
+	})
+	l := n.Listen(t, relaytest.Dial{Path: relaytest.Anonymous})
+	p := n.Connect(t, relaytest.Dial{Path: relaytest.Anonymous})
+	late := l.Next(t)
+	relaytest.Eventually(t, "the address's last moment", func() bool {
+		pending := n.Status(t).Pending.Items
+		return len(pending) == 0 || time.Now().After(pending[0].Expires)
+	})
+	n.Open(t, late.Address, relaytest.Dial{}).Want(t, 403)
+	p.Want(t, 504)
+}
+
 // TestItem64SecondUse: an address is good for one handshake of either kind.
 func TestItem64SecondUse(t *testing.T) {
 	t.Parallel()
