@@ -307,6 +307,27 @@ func TestStuckReceiver(t *testing.T) {
 	done.Wait()
 }
 
+// Over the limit of all leftovers, a further stuck receiver costs one smallest
+// window, not a whole read buffer.
+func TestLeftoverMax(t *testing.T) {
+	j := newJoiner()
+	e, addr := run(t, engine.Config{Accept: j.accept, Loops: 1, LeftoverMax: 1})
+	message := masked(true, ws.OpBinary, random(1<<20, 1))
+	const pairs = 6
+	for i := range pairs {
+		from, _ := pair(t, addr, byte(i))
+		from.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		for {
+			if _, err := from.Write(message); err != nil {
+				break // everything in between is full
+			}
+		}
+	}
+	if held := e.Held(); held == 0 || held > 256<<10+(pairs-1)*(32<<10) {
+		t.Errorf("%d bytes held for %d pairs", held, pairs)
+	}
+}
+
 func TestPingPong(t *testing.T) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 1})

@@ -278,3 +278,20 @@ func TestPipelinedListenerMessages(t *testing.T) {
 	}
 	c.WantFrame(t, relaytest.Frame{Op: relaytest.OpPong, Fin: true, Payload: []byte("early")})
 }
+
+// TestHeadMemoryOfSenders: the heads of senders that wait count as well; the
+// one too many is refused in words, and the rest is given back.
+func TestHeadMemoryOfSenders(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t, func(c *config.Config) { c.Limits.HeadMemory = 1 << 20 })
+	n.Listen(t, relaytest.Dial{Path: relaytest.Anonymous})
+	head := n.UpgradeRequest("/$hc/"+relaytest.Anonymous, "X-Pad: "+strings.Repeat("p", 12000))
+	room := 1 << 20 / len(head) // each comes in one read, so that only waiting counts
+	for i := range room {
+		n.Raw(t).Send(t, head)
+		n.WantMetric(t, "relay_pending_rendezvous", float64(i+1))
+	}
+	one := n.Raw(t)
+	one.Send(t, head)
+	wantPhrase(t, one.Want(t, 503), "The gateway is full: too many requests are waiting")
+}
