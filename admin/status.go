@@ -95,7 +95,7 @@ type Sender struct {
 	Entity     string    `json:"entity"`
 	TrackingID string    `json:"tracking_id"`
 	Peer       string    `json:"peer"`
-	Expires    time.Time `json:"expires"`
+	Expires    time.Time `json:"expires,omitzero"` // zero for an HTTP request
 }
 
 // Pool is memory that is kept for reuse or bounded.

@@ -16,6 +16,7 @@ type Config struct {
 	Admin      Admin
 	Gateway    Gateway
 	Relay      Relay
+	HTTP       HTTP
 	Limits     Limits
 	Engine     Engine
 	TCP        TCP
@@ -62,6 +63,19 @@ type Relay struct {
 	HalfIdle  time.Duration
 	SendStall time.Duration
 	Linger    time.Duration
+}
+
+// HTTP is how plain HTTP requests are relayed.
+type HTTP struct {
+	ResponseTimeout  time.Duration
+	BodyGap          time.Duration
+	Keepalive        time.Duration
+	CollectTime      time.Duration
+	BodyMemory       int64
+	Forwarded        string
+	RequestTarget    string
+	NoListenerStatus int
+	KeyParameters    bool
 }
 
 // Limits bounds memory, in bytes, and time.

@@ -227,6 +227,8 @@ func TestFieldsAreTold(t *testing.T) {
 		"gateway-rendezvous-window":             "gateway.rendezvous_window",
 		"RELAYHOUSE_GATEWAY__RENDEZVOUS_WINDOW": "gateway.rendezvous_window",
 		"RELAYHOUSE_LISTEN__HTTP":               "listen.http",
+		"http-response-timeout":                 "http.response_timeout",
+		"RELAYHOUSE_HTTP__RESPONSE_TIMEOUT":     "http.response_timeout",
 	} {
 		if seen[name] != path {
 			t.Errorf("%s is %q, want %s", name, seen[name], path)
@@ -244,6 +246,11 @@ func TestDefaults(t *testing.T) {
 		c.Limits.HeadBytes == 32768, c.Limits.HeadMemory == 67108864,
 		c.Limits.ControlMessage == 262144, c.Limits.ControlQueue == 1048576,
 		c.Limits.LeftoverMemory == 268435456, c.Engine.ReadBuffer == 262144,
+		c.HTTP == HTTP{
+			ResponseTimeout: time.Minute, BodyGap: time.Minute, Keepalive: 2 * time.Minute,
+			CollectTime: time.Second, BodyMemory: 67108864,
+			Forwarded: "off", RequestTarget: "decoded", NoListenerStatus: 404,
+		},
 		c.TCP.UserTimeout == 0, c.Drain.Delay == 0, c.Log.Level == "info",
 	} {
 		if !ok {

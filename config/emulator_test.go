@@ -147,6 +147,13 @@ func TestEmulatorErrors(t *testing.T) {
 			within(`"HybridConnections": [{"Properties": {"RequiresClientAuthorization": 1}}]`),
 			"UserConfig.Namespaces[0].HybridConnections[0].Properties." +
 				"RequiresClientAuthorization: want true | false, got 1 (FILE:1)"},
+		"no timeout of HTTP": {
+			within(`"HybridConnections": [{"Properties": {"http_response_timeout": "5s"}}]`),
+			"UserConfig.Namespaces[0].HybridConnections[0].Properties." +
+				"http_response_timeout: unknown key (FILE:1)"},
+		"no delivery of HTTP": {
+			within(`"HybridConnections": [{"Name": "e", "http_delivery": "auto"}]`),
+			"UserConfig.Namespaces[0].HybridConnections[0].http_delivery: unknown key (FILE:1)"},
 		"logging": {
 			`{"UserConfig": {"Logging": {"Level": "x"}}}`,
 			"UserConfig.Logging.Level: unknown key (FILE:1)"},
@@ -203,21 +210,61 @@ func FuzzEmulator(f *testing.F) {
 	})
 }
 
-// FuzzFile does the same for our own file.
+// FuzzFile does the same for our own file. Namespaces that are read come back
+// equal from what Print writes, but for their keys.
 func FuzzFile(f *testing.F) {
 	f.Add([]byte(contoso))
 	f.Add([]byte("gateway:\n  id: 1\n  rendezvous_windw: 5s\nlog: [a]\n"))
+	f.Add([]byte("namespaces:\n- name: a\n  hybrid_connections:\n  - name: b\n" +
+		"    http_response_timeout: 0\n    http_body_gap: 90s\n    http_delivery: rendezvous\n"))
+	f.Add([]byte("http: {response_timeout: 0, forwarded: off, key_parameters: true}"))
 	f.Add([]byte(`{"gateway": {"id": 1, "id": 2}, "limits": {"head_bytes": 1.5e3}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		root, err := parseTree("FILE", b)
+		c := Default()
 		if err == nil {
-			var c Config
 			l := newLoader(nil)
 			l.tree(&c, "FILE", root)
 			err = errors.Join(l.errs...)
 		}
 		checkErrors(t, err)
+		if err == nil {
+			readBack(t, c)
+		}
 	})
+}
+
+// readBack prints c, puts "k" where keys are masked, and reads it.
+func readBack(t *testing.T, c Config) {
+	t.Helper()
+	text := strings.ReplaceAll(printed(t, c), `_key: "***"`, "_key: k")
+	back := Default()
+	root, err := parseTree("FILE", []byte(text))
+	if err == nil {
+		l := newLoader(nil)
+		l.tree(&back, "FILE", root)
+		err = errors.Join(l.errs...)
+	}
+	for _, d := range c.Namespaces {
+		setKeys(d.Rules)
+		for _, e := range d.HybridConnections {
+			setKeys(e.Rules)
+		}
+	}
+	if err != nil || !reflect.DeepEqual(back, c) {
+		t.Errorf("%v: printed\n%s\nreads as\n%+v\nwant\n%+v", err, text, back, c)
+	}
+}
+
+// setKeys replaces every key by k.
+func setKeys(rules []namespace.Rule) {
+	const key = "k"
+	for i := range rules {
+		rules[i].PrimaryKey = key
+		if rules[i].SecondaryKey != "" {
+			rules[i].SecondaryKey = key
+		}
+	}
 }
 
 // checkErrors: every error is an *Error of one line that names its place.

@@ -65,6 +65,22 @@ func TestJSONWithComments(t *testing.T) {
 	}
 }
 
+// TestHTTPSection: off is a word here, not a boolean.
+func TestHTTPSection(t *testing.T) {
+	for text, want := range map[string]string{
+		"off": "off", `"off"`: "off", "x-forwarded": "x-forwarded", "both": "both",
+	} {
+		c, err := Load(Options{
+			File: write(t, "c", "http:\n  response_timeout: 0\n  forwarded: "+text+"\n"),
+			Env:  []string{"RELAYHOUSE_HTTP__BODY_GAP=5s", "RELAYHOUSE_HTTP=1"},
+		})
+		if err != nil || c.HTTP.Forwarded != want || c.HTTP.ResponseTimeout != 0 ||
+			c.HTTP.BodyGap != 5*time.Second {
+			t.Errorf("%s: %+v, %v", text, c.HTTP, err)
+		}
+	}
+}
+
 func TestEmptyFiles(t *testing.T) {
 	for _, content := range []string{"", "\n", "# Nothing.\n", "---\n", "{}", "\ufeff{}", "null"} {
 		c, err := Load(Options{File: write(t, "c", content)})
@@ -117,6 +133,22 @@ func TestLoadErrors(t *testing.T) {
 		"misspelled section": {
 			file: "gatway:\n  id: 5\n",
 			want: []string{"gatway: unknown key, did you mean gateway? (FILE:1)"},
+		},
+		"HTTP out of range": {
+			file: "http:\n  response_timeout: 25h\n  collect_time: 0\n  forwarded: all\n" +
+				"  no_listener_status: 503\n",
+			flags: map[string]string{"http.body_memory": "4097MiB"},
+			want: []string{
+				"http.response_timeout: want 1s–24h, or 0 for never, got 25h (FILE:2)",
+				"http.collect_time: want 10ms–10s, got 0 (FILE:3)",
+				"http.body_memory: want 1MiB–4GiB, got 4097MiB (--http-body-memory)",
+				"http.forwarded: want off | x-forwarded | forwarded | both, got all (FILE:4)",
+				"http.no_listener_status: want 404 | 502, got 503 (FILE:5)",
+			},
+		},
+		"address in the section of requests": {
+			file: "http: 127.0.0.1:8080\n",
+			want: []string{"http: want a mapping, got a value (FILE:1)"},
 		},
 		"unlike any key": {
 			file: "storage:\n  id: 5\n",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/relayhouse/relayhouse/namespace"
 	"github.com/relayhouse/relayhouse/sas"
@@ -26,9 +27,11 @@ type words struct {
 	entities, clientAuthorization, userMetadata          string
 
 	// Empty where there is no such member.
-	listenersMax string
-	properties   string // Holds the members of an entity but name and rules.
-	kind         string // Of a namespace; it must be a relay.
+	listenersMax                           string
+	responseTimeout, bodyGap, httpDelivery string // Of HTTP requests.
+
+	properties string // Holds the members of an entity but name and rules.
+	kind       string // Of a namespace; it must be a relay.
 
 	foldCase bool              // Letter case does not matter.
 	notYet   map[string]string // Members of a namespace that have no effect yet.
@@ -39,6 +42,8 @@ var snakeWords = words{
 	primaryKey: "primary_key", secondaryKey: "secondary_key",
 	entities: "hybrid_connections", clientAuthorization: "requires_client_authorization",
 	userMetadata: "user_metadata", listenersMax: "listeners_max",
+	responseTimeout: "http_response_timeout", bodyGap: "http_body_gap",
+	httpDelivery: "http_delivery",
 }
 
 // namespaceReader turns parts of a file into definitions. It goes on after an
@@ -179,8 +184,10 @@ func (r *namespaceReader) entity(n *node, path string) namespace.Entity {
 	w := &r.words
 	known := []string{w.name, w.rules}
 	properties := []string{w.clientAuthorization, w.userMetadata}
-	if w.listenersMax != "" {
-		properties = append(properties, w.listenersMax)
+	for _, name := range []string{w.listenersMax, w.responseTimeout, w.bodyGap, w.httpDelivery} {
+		if name != "" {
+			properties = append(properties, name)
+		}
 	}
 	if w.properties == "" {
 		known = append(known, properties...)
@@ -208,7 +215,35 @@ func (r *namespaceReader) entity(n *node, path string) namespace.Entity {
 			1, namespace.ListenersMaxMax, "gateway.listeners_max", "")
 		r.set(s, n)
 	}
+	r.httpTime(m[w.responseTimeout], join(path, w.responseTimeout), &e.HTTPResponseTimeout)
+	r.httpTime(m[w.bodyGap], join(path, w.bodyGap), &e.HTTPBodyGap)
+	r.delivery(m[w.httpDelivery], join(path, w.httpDelivery), &e.HTTPDelivery)
 	return e
+}
+
+// httpTime reads a time of an entity: absent for the gateway's, 0 for never.
+func (r *namespaceReader) httpTime(n *node, path string, p *time.Duration) {
+	if n == nil {
+		return
+	}
+	var d time.Duration
+	r.set(span(path, &d, "", namespace.HTTPTimeMin, namespace.HTTPTimeMax, "never", ""), n)
+	if d == 0 {
+		d = namespace.Never
+	}
+	*p = d
+}
+
+func (r *namespaceReader) delivery(n *node, path string, p *namespace.Delivery) {
+	if n == nil {
+		return
+	}
+	auto, rendezvous := namespace.DeliveryAuto.String(), namespace.DeliveryRendezvous.String()
+	var name string
+	r.set(choice(path, &name, auto, "", auto, rendezvous), n)
+	if name == rendezvous {
+		*p = namespace.DeliveryRendezvous
+	}
 }
 
 // set reads a scalar as a setting.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/relayhouse/relayhouse/namespace"
 	"github.com/relayhouse/relayhouse/sas"
@@ -24,6 +25,9 @@ namespaces:
       - name: site-a/api
         user_metadata: "of site a"
         listeners_max: 3
+        http_response_timeout: 1h30m
+        http_body_gap: 0
+        http_delivery: rendezvous
         authorization_rules:
           - { name: listen, rights: [listen], primary_key: "file:KEYFILE" }
       - name: open
@@ -41,6 +45,8 @@ var contosoDefinitions = []namespace.Definition{{
 		{
 			Name: "site-a/api", RequiresClientAuthorization: true,
 			UserMetadata: "of site a", ListenersMax: 3,
+			HTTPResponseTimeout: 90 * time.Minute, HTTPBodyGap: namespace.Never,
+			HTTPDelivery: namespace.DeliveryRendezvous,
 			Rules: []namespace.Rule{
 				{Name: "listen", Rights: sas.Listen, PrimaryKey: "file-secret"},
 			},
@@ -68,6 +74,9 @@ func TestNamespaceErrors(t *testing.T) {
 	large := write(t, "large", strings.Repeat("x", keyFileBytesMax+1))
 	ruled := func(rule string) string {
 		return "namespaces:\n- name: contoso\n  authorization_rules:\n  - " + rule + "\n"
+	}
+	entity := func(member string) string {
+		return "namespaces:\n- name: contoso\n  hybrid_connections:\n  - name: e\n    " + member + "\n"
 	}
 	for name, c := range map[string]struct{ file, want string }{
 		"not a list": {
@@ -121,6 +130,28 @@ func TestNamespaceErrors(t *testing.T) {
 				"  - {name: e, listeners_max: 10001}\n",
 			"namespaces[0].hybrid_connections[0].listeners_max: " +
 				"want 1–10000, or 0 for gateway.listeners_max, got 10001 (FILE:4)"},
+		"time is a list": {
+			entity("http_body_gap: [1s]"),
+			"namespaces[0].hybrid_connections[0].http_body_gap: want a value, got a list (FILE:5)"},
+		"time is missing": {
+			entity("http_response_timeout:"),
+			"namespaces[0].hybrid_connections[0].http_response_timeout: " +
+				"want a value, got nothing (FILE:5)"},
+		"unknown delivery": {
+			entity("http_delivery: control"),
+			"namespaces[0].hybrid_connections[0].http_delivery: " +
+				"want auto | rendezvous, got control (FILE:5)"},
+		"delivery is no word": {
+			entity("http_delivery: {a: b}"),
+			"namespaces[0].hybrid_connections[0].http_delivery: " +
+				"want a value, got a mapping (FILE:5)"},
+		"delivery is missing": {
+			entity("http_delivery:"),
+			"namespaces[0].hybrid_connections[0].http_delivery: want a value, got nothing (FILE:5)"},
+		"misspelled time": {
+			entity("http_response_timout: 5s"),
+			"namespaces[0].hybrid_connections[0].http_response_timout: unknown key, did you mean " +
+				"namespaces[0].hybrid_connections[0].http_response_timeout? (FILE:5)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := write(t, "relayhouse.yaml", c.file)
@@ -136,10 +167,61 @@ func TestNamespaceErrors(t *testing.T) {
 	}
 }
 
+// TestEntityTimes: 0 is never, and nothing but an absent member is the
+// gateway's time.
+func TestEntityTimes(t *testing.T) {
+	const wrong = 0
+	for text, want := range map[string]time.Duration{
+		"0": namespace.Never, "0s": namespace.Never, `"0"`: namespace.Never,
+		"1s": time.Second, "1m30s": 90 * time.Second, "24h": 24 * time.Hour, "1.5s": 3 * time.Second / 2,
+		"-1ns": wrong, "-1": wrong, "1ns": wrong, "999ms": wrong, "24h0m1s": wrong,
+		"60": wrong, "never": wrong, "true": wrong, `""`: wrong, "9999999h": wrong,
+	} {
+		for _, key := range []string{"http_response_timeout", "http_body_gap"} {
+			file := write(t, "relayhouse.yaml", "namespaces:\n- name: contoso\n"+
+				"  hybrid_connections:\n  - name: e\n  - name: f\n    "+key+": "+text+"\n")
+			c, err := Load(Options{File: file})
+			if want == wrong {
+				got := strings.Trim(text, `"`)
+				if got == "" {
+					got = "nothing"
+				}
+				line := "namespaces[0].hybrid_connections[1]." + key +
+					": want 1s–24h, or 0 for never, got " + got + " (" + file + ":6)"
+				if err == nil || err.Error() != line {
+					t.Errorf("%s: %s: error %v\nwant %s", key, text, err, line)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %s: %v", key, text, err)
+				continue
+			}
+			expected := []namespace.Entity{
+				{Name: "e", RequiresClientAuthorization: true},
+				{Name: "f", RequiresClientAuthorization: true},
+			}
+			if key == "http_body_gap" {
+				expected[1].HTTPBodyGap = want
+			} else {
+				expected[1].HTTPResponseTimeout = want
+			}
+			if got := c.Namespaces[0].HybridConnections; !reflect.DeepEqual(got, expected) {
+				t.Errorf("%s: %s: %+v", key, text, got)
+			}
+		}
+	}
+}
+
 func TestPrintMasksAndReadsBack(t *testing.T) {
 	c := Default()
 	c.Gateway.AdvertisedURL = "wss://relay.example.com"
 	c.Limits.HeadBytes = 5000
+	c.HTTP = HTTP{
+		ResponseTimeout: 0, BodyGap: 90 * time.Second, Keepalive: time.Hour,
+		CollectTime: 10 * time.Millisecond, BodyMemory: mib, Forwarded: "both",
+		RequestTarget: "raw", NoListenerStatus: 502, KeyParameters: true,
+	}
 	c.Namespaces = contosoDefinitions
 	text := printed(t, c)
 	for _, secret := range []string{"root-secret", "literal-secondary", "file-secret"} {

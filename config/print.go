@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/relayhouse/relayhouse/namespace"
 )
@@ -60,7 +61,21 @@ func (p printer) definition(d namespace.Definition) {
 			strconv.FormatBool(e.RequiresClientAuthorization))
 		p.line(4, "user_metadata: "+strconv.Quote(e.UserMetadata))
 		p.line(4, "listeners_max: "+strconv.Itoa(e.ListenersMax))
+		p.httpTime("http_response_timeout", e.HTTPResponseTimeout)
+		p.httpTime("http_body_gap", e.HTTPBodyGap)
+		p.line(4, "http_delivery: "+strconv.Quote(e.HTTPDelivery.String()))
 		p.rules(4, e.Rules)
+	}
+}
+
+// httpTime writes a time of an entity, unless it is the gateway's.
+func (p printer) httpTime(key string, d time.Duration) {
+	switch d {
+	case 0:
+	case namespace.Never:
+		p.line(4, key+": 0")
+	default:
+		p.line(4, key+": "+formatSpan(d))
 	}
 }
 

@@ -13,8 +13,9 @@ func (c *Config) settings() []setting {
 	var all []setting
 	for _, section := range [][]setting{
 		c.Listen.settings(), c.Admin.settings(), c.Gateway.settings(),
-		c.Gateway.abuseSettings(), c.Relay.settings(), c.Limits.settings(),
-		c.Engine.settings(), c.TCP.settings(), c.Drain.settings(), c.Log.settings(),
+		c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
+		c.Limits.settings(), c.Engine.settings(), c.TCP.settings(), c.Drain.settings(),
+		c.Log.settings(),
 	} {
 		all = append(all, section...)
 	}
@@ -99,6 +100,33 @@ func (r *Relay) settings() []setting {
 			"time without progress after which a receiver is given up"),
 		span("relay.linger", &r.Linger, "5s", 100*time.Millisecond, time.Minute, "",
 			"time for the last bytes of a closing connection"),
+	}
+}
+
+func (h *HTTP) settings() []setting {
+	return []setting{
+		span("http.response_timeout", &h.ResponseTimeout, "1m",
+			namespace.HTTPTimeMin, namespace.HTTPTimeMax, "never",
+			"time that a listener has to begin its response to a request it was handed"),
+		span("http.body_gap", &h.BodyGap, "1m",
+			namespace.HTTPTimeMin, namespace.HTTPTimeMax, "never",
+			"longest silence within a body, of a request or a response"),
+		span("http.keepalive", &h.Keepalive, "2m", time.Second, time.Hour, "",
+			"idle time between two requests of one connection"),
+		span("http.collect_time", &h.CollectTime, "1s", 10*time.Millisecond, 10*time.Second, "",
+			"time for a short body to arrive whole; a slower one goes by rendezvous"),
+		size("http.body_memory", &h.BodyMemory, "64MiB", mib, 4*gib,
+			"short request bodies on their way to control channels, of all connections"),
+		choice("http.forwarded", &h.Forwarded, "off",
+			"headers added to requests to say who the sender is",
+			"off", "x-forwarded", "forwarded", "both"),
+		choice("http.request_target", &h.RequestTarget, "decoded",
+			"form in which listeners get the path: percent-decoded, or as it was sent",
+			"decoded", "raw"),
+		choice("http.no_listener_status", &h.NoListenerStatus, 404,
+			"status for a request while no listener is connected", 404, 502),
+		boolean("http.key_parameters", &h.KeyParameters, "false",
+			"take sb-hc-sas-key-name and sb-hc-sas-key of the query for a token"),
 	}
 }
 

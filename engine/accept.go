@@ -64,7 +64,7 @@ func (l *Loop) admit(fd int, peer netip.AddrPort) {
 	}
 	if over && open > int64(e.cfg.ConnectionsMax)+OverloadSlack {
 		e.open.Add(-1)
-		l.poller.CloseFD(fd)
+		l.poller.CloseFD(fd, false)
 		return
 	}
 	l.Post(func(l *Loop) {
@@ -113,7 +113,7 @@ func (l *Loop) closeListeners() {
 			l.accept(ln.fd)
 		}
 		_ = l.poller.Remove(ln.fd)
-		l.poller.CloseFD(ln.fd)
+		l.poller.CloseFD(ln.fd, false)
 	}
 	l.listeners = nil
 }

@@ -38,6 +38,9 @@ const (
 	finishing                     // flush, shut, linger
 	gone                          // the descriptor is closed
 	closeSent                     // spliced: a Close frame of ours is queued
+	bulk                          // Data takes BulkBytes at a time
+	broke                         // the connection broke
+	reset                         // the descriptor is closed with a reset
 )
 
 // Conn is one TCP connection. It belongs to its loop: methods are called there
@@ -134,8 +137,7 @@ func (c *Conn) SetDeadline(ticks uint32) {
 	}
 	// The present tick is partly over: one more makes it never early, also on
 	// a loop that is behind the clock.
-	now := max(c.loop.wheel.now, c.loop.engine.ticks.Load())
-	c.loop.wheel.set(c, now+ticks+1)
+	c.loop.wheel.set(c, c.loop.clock()+ticks+1)
 }
 
 // LastRead is the tick at which bytes last came from the peer.
@@ -149,6 +151,19 @@ func (c *Conn) Resume() {
 	c.flags &^= paused
 	if c.flags&(readable|gone) == readable {
 		_ = c.loop.poller.Rearm(int(c.fd))
+	}
+}
+
+// BulkBytes is the most that Data gets at one time from a connection that
+// carries much; others get 16 KiB. It is the largest frame that leaves a gateway
+// (docs/protocol.md, section 4.1), and small beside a turn.
+const BulkBytes = 1 << 16
+
+// SetBulk says that c carries much: Data gets up to BulkBytes at a time.
+func (c *Conn) SetBulk(on bool) {
+	c.flags &^= bulk
+	if on {
+		c.flags |= bulk
 	}
 }
 
@@ -211,7 +226,7 @@ func (c *Conn) queue(p []byte) {
 		c.block = l.acquire(len(p))
 		c.sent = 0
 		copy(c.block, p)
-		c.lastSent = l.wheel.now
+		c.lastSent = l.clock()
 		l.watch(c)
 		return
 	}
@@ -278,6 +293,13 @@ func (c *Conn) Close(reason metrics.CloseReason) {
 	}
 }
 
+// Reset is Close, and the peer is to see that its stream is cut, not that it
+// ended: for a stream whose end has a meaning.
+func (c *Conn) Reset(r metrics.CloseReason) {
+	c.flags |= reset
+	c.Close(r)
+}
+
 func (c *Conn) setReason(r metrics.CloseReason) {
 	if c.reason == metrics.CloseUnset {
 		c.reason, c.endRole = r, c.role
@@ -289,6 +311,10 @@ func (c *Conn) Gone() bool { return c.flags&(gone|finishing) != 0 }
 
 // HungUp says whether the peer has ended its stream.
 func (c *Conn) HungUp() bool { return c.flags&(peerHangup|eof) != 0 }
+
+// Broke says whether the connection is lost, as far as the system has told. A
+// connection that is not paused is closed then.
+func (c *Conn) Broke() bool { return c.flags&broke != 0 }
 
 // Migrate hands c to loop to and calls f there; on the same loop it calls f
 // now. c's handler, deadline and bytes not yet read go along; c must not be

@@ -43,6 +43,10 @@ func (l *Loop) Engine() *Engine { return l.engine }
 // Now is the loop's clock in ticks of Config.Tick.
 func (l *Loop) Now() uint32 { return l.wheel.now }
 
+// clock is the engine's clock, which the loop's own may be behind of. What a
+// deadline counts from it never makes it early.
+func (l *Loop) clock() uint32 { return max(l.wheel.now, l.engine.ticks.Load()) }
+
 // Post runs f on the loop, behind the tasks already posted. May be called from
 // any goroutine. After Stop f does not run.
 func (l *Loop) Post(f func(l *Loop)) {
@@ -119,7 +123,7 @@ func (l *Loop) drop(c *Conn) {
 	c.releaseBlock()
 	l.forget(c)
 	c.flags |= gone
-	l.poller.CloseFD(int(c.fd))
+	l.poller.CloseFD(int(c.fd), c.flags&reset != 0)
 	l.engine.open.Add(-1)
 	l.counters.Closed[c.endRole][c.reason].Add(1)
 	c.handler.Closed(c, c.reason)
@@ -140,6 +144,9 @@ func (l *Loop) event(fd int, ev Events) {
 	}
 	if ev&Hangup != 0 {
 		c.flags |= peerHangup
+	}
+	if ev&Broken != 0 {
+		c.flags |= broke
 	}
 	if ev&Writable != 0 && c.flags&writable == 0 {
 		c.flags |= writable
@@ -174,6 +181,9 @@ func (l *Loop) read(c *Conn) {
 			return
 		}
 		room := l.buf[wsframe.Headroom : wsframe.Headroom+1<<windowMin]
+		if c.flags&bulk != 0 && l.engine.cfg.ReadBuffer >= BulkBytes {
+			room = l.buf[wsframe.Headroom : wsframe.Headroom+BulkBytes]
+		}
 		n, errno := l.poller.Read(int(fd), room)
 		switch {
 		case errno != 0 && !broken(errno):
@@ -237,7 +247,7 @@ func (l *Loop) flush(c *Conn) bool {
 	}
 	if n > 0 {
 		c.sent += n
-		c.lastSent = l.wheel.now
+		c.lastSent = l.clock()
 	}
 	if c.sent < len(c.block) {
 		return true
@@ -294,7 +304,7 @@ func (l *Loop) watch(c *Conn) {
 		stall = l.engine.lingerTicks
 	}
 	if stall != 0 && (c.deadline == 0 || c.deadline > l.wheel.now+stall) {
-		l.wheel.set(c, l.wheel.now+stall+1)
+		l.wheel.set(c, l.clock()+stall+1)
 	}
 }
 
@@ -302,7 +312,8 @@ func (l *Loop) watch(c *Conn) {
 func (l *Loop) fire(c *Conn) {
 	switch {
 	case c.flags&finishing != 0:
-		if c.block != nil && l.wheel.now-c.lastSent < max(l.engine.stallTicks, l.engine.lingerTicks) {
+		limit := max(l.engine.stallTicks, l.engine.lingerTicks)
+		if c.block != nil && int32(l.wheel.now-c.lastSent) < int32(limit) {
 			l.watch(c)
 			return
 		}

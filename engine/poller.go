@@ -14,6 +14,7 @@ const (
 	Readable Events = 1 << iota
 	Writable
 	Hangup // the peer has shut down its sending side, or the connection broke
+	Broken // the connection broke
 )
 
 // Poller is what a loop needs of the operating system: readiness, tasks from
@@ -49,8 +50,9 @@ type Poller interface {
 	Write(fd int, p []byte) (int, syscall.Errno)
 	// CloseWrite sends the end of the stream.
 	CloseWrite(fd int)
-	// CloseFD releases the descriptor.
-	CloseFD(fd int)
+	// CloseFD releases the descriptor. reset makes the peer see a reset
+	// instead of the end of the stream.
+	CloseFD(fd int, reset bool)
 	// Accept takes one connection, non-blocking.
 	Accept(fd int) (conn int, peer netip.AddrPort, errno syscall.Errno)
 	// Shed takes one connection when no descriptor is free, ends it at once,

@@ -52,6 +52,9 @@ func (p *epollPoller) Run(event func(fd int, ev Events)) error {
 		if ev&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 			e |= Hangup | Readable
 		}
+		if ev&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			e |= Broken
+		}
 		event(fd, e)
 		return nil
 	})
@@ -112,7 +115,12 @@ func (p *epollPoller) Write(fd int, b []byte) (int, syscall.Errno) {
 
 func (p *epollPoller) CloseWrite(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }
 
-func (p *epollPoller) CloseFD(fd int) { _ = unix.Close(fd) }
+func (p *epollPoller) CloseFD(fd int, reset bool) {
+	if reset {
+		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	_ = unix.Close(fd)
+}
 
 func (p *epollPoller) Accept(fd int) (int, netip.AddrPort, syscall.Errno) {
 	conn, sa, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)

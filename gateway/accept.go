@@ -12,23 +12,41 @@ import (
 	"github.com/relayhouse/relayhouse/wsframe"
 )
 
-// accept takes a listener's rendezvous connection, or its rejection. The
-// address is the credential: it holds the id under which the sender waits, and
-// is good for one handshake of either kind (docs/protocol.md, section 3.2).
-func (g *Gateway) accept(c *engine.Conn, r *request, rest []byte) {
-	rejection := r.target.Rejection
-	if rejection != nil && rejection.Unprefixed && !g.cfg.UnprefixedReject {
-		rejection = nil
-	}
+// rendezvous takes a listener's rendezvous connection. The address is the
+// credential: it holds the id under which a sender or a request waits, and is
+// good for one handshake (docs/protocol.md, sections 3.2 and 5.2).
+func (g *Gateway) rendezvous(c *engine.Conn, r *request, rest []byte) {
 	id, ok := rendezvous.ParseID(r.target.Rendezvous)
 	if !ok {
 		g.refuse(c, r, hyco.RefusalUnknownRendezvous)
 		return
 	}
-	s, err := g.table.Claim(id, r.now)
-	if err != nil {
+	// An action that is not for who waits does not use the address up.
+	w, _ := g.table.Find(id, r.now)
+	s, accepts := w.(*sender)
+	h, requests := w.(*httpRequest)
+	if accepts && r.target.Action != hyco.ActionAccept ||
+		requests && r.target.Action != hyco.ActionRequest {
 		g.refuse(c, r, hyco.RefusalUnknownRendezvous)
 		return
+	}
+	if _, err := g.table.Claim(id, r.now); err != nil {
+		g.refuse(c, r, hyco.RefusalUnknownRendezvous)
+		return
+	}
+	if requests {
+		g.joinRequest(c, r, h, rest)
+		return
+	}
+	g.accept(c, r, s, rest)
+}
+
+// accept joins a listener's rendezvous connection with a sender, or passes its
+// rejection on.
+func (g *Gateway) accept(c *engine.Conn, r *request, s *sender, rest []byte) {
+	rejection := r.target.Rejection
+	if rejection != nil && rejection.Unprefixed && !g.cfg.UnprefixedReject {
+		rejection = nil
 	}
 	if rejection != nil {
 		g.reject(s, rejection)
@@ -62,7 +80,7 @@ func (g *Gateway) reject(s *sender, rejection *hyco.Rejection) {
 		c.SetHandler(&ended{
 			g: g, role: metrics.RoleSender, id: s.id, entity: s.entity.Key(), since: s.since,
 		})
-		c.Write(httphead.AppendResponse(nil, status, phrase, fields, ""), responseMax)
+		c.Write(httphead.AppendResponse(nil, status, phrase, fields, "", false), responseMax)
 		c.Finish(metrics.CloseRejected)
 	})
 }

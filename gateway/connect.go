@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -38,7 +37,7 @@ type sender struct {
 	// Owned by the loop.
 	request  *request // for the messages to listeners
 	rest     []byte   // what came behind the head
-	charged  int64    // bytes counted in Gateway.headMemory
+	charged  int64    // bytes taken from Gateway.heads
 	pending  rendezvous.ID
 	tried    []*listener // listeners that did not take the message
 	chosen   *listener
@@ -62,14 +61,13 @@ func (g *Gateway) connect(c *engine.Conn, r *request, rest []byte) {
 		g: g, ref: c.Ref(), peer: c.Peer(), entity: entity, id: r.id, key: strings.Clone(r.key),
 		protocols: r.protocols(), since: r.now, request: r, charged: int64(r.size + len(rest)),
 	}
-	if g.headMemory.Add(s.charged) > g.cfg.HeadMemory {
-		g.headMemory.Add(-s.charged)
+	if !g.heads.Take(s.charged) {
 		g.cfg.Counters.Throttled("head_memory")
 		g.refuse(c, r, hyco.RefusalOverloaded.Because("too many requests are waiting"))
 		return
 	}
 	if s.pending, err = g.table.Reserve(s, r.now); err != nil {
-		g.headMemory.Add(-s.charged)
+		g.heads.Give(s.charged)
 		g.cfg.Counters.Throttled("pending_max")
 		g.refuse(c, r, hyco.RefusalOverloaded.Because("too many requests are waiting"))
 		return
@@ -89,7 +87,7 @@ func (g *Gateway) connect(c *engine.Conn, r *request, rest []byte) {
 // announce sends the accept message to a listener that has not been tried.
 // Once a listener's socket has taken it, nobody else is asked.
 func (s *sender) announce(c *engine.Conn) {
-	l, refusal := s.pick()
+	l, refusal := s.g.pick(s.entity, &s.request.head, s.tried)
 	if refusal != nil {
 		s.fail(c, refusal)
 		return
@@ -101,21 +99,8 @@ func (s *sender) announce(c *engine.Conn) {
 	}
 	s.chosen = l
 	l.waiting.Add(1)
-	if l.ref.Loop() == c.Loop() {
-		if !l.deliver(message) {
-			s.undelivered(c, l)
-		}
-		return
-	}
-	l.ref.Post(func(lc *engine.Conn) {
-		if lc != nil && l.deliver(message) {
-			return
-		}
-		s.ref.Post(func(c *engine.Conn) {
-			if c != nil && c.Handler() == engine.Handler(s) {
-				s.undelivered(c, l)
-			}
-		})
+	l.offer(c, s, func() bool { return l.deliver(message) }, func(c *engine.Conn) {
+		s.undelivered(c, l)
 	})
 }
 
@@ -127,30 +112,6 @@ func (s *sender) undelivered(c *engine.Conn, l *listener) {
 	s.announce(c)
 }
 
-// pick chooses among the listeners that the sender allows and that have not
-// been tried.
-func (s *sender) pick() (*listener, *hyco.Refusal) {
-	head := &s.request.head
-	f := rendezvous.Filter{
-		Allowed:    slices.Collect(head.Tokens(hyco.HeaderAllowedListeners)),
-		Disallowed: slices.Collect(head.Tokens(hyco.HeaderDisallowedListeners)),
-	}
-	var skip func(*listener) bool
-	if len(s.tried) > 0 {
-		skip = func(l *listener) bool { return slices.Contains(s.tried, l) }
-	}
-	l, err := s.g.table.Pick(s.entity.Key(), f, skip)
-	switch {
-	case err == nil:
-		return l, nil
-	case len(s.tried) > 0:
-		return nil, hyco.RefusalListenerBusy
-	case errors.Is(err, rendezvous.ErrNoneMatches):
-		return nil, hyco.RefusalNoListenerMatches
-	}
-	return nil, hyco.RefusalNoListeners
-}
-
 // message is the accept message for one listener, as a WebSocket frame.
 func (s *sender) message(l *listener, c *engine.Conn) ([]byte, error) {
 	r := s.request
@@ -160,6 +121,10 @@ func (s *sender) message(l *listener, c *engine.Conn) ([]byte, error) {
 		return nil, err
 	}
 	return wsframe.AppendFrame(make([]byte, 0, len(body)+wsframe.HeaderMax), wsframe.OpText, body), nil
+}
+
+func (s *sender) status() PendingStatus {
+	return PendingStatus{Entity: s.entity.Key(), TrackingID: s.id, Peer: s.peer}
 }
 
 // fail answers the sender with a refusal, unless a rendezvous connection has
@@ -184,7 +149,7 @@ func (s *sender) settle() {
 		return
 	}
 	s.resolved = true
-	s.g.headMemory.Add(-s.charged)
+	s.g.heads.Give(s.charged)
 	s.request = nil
 	if s.chosen != nil {
 		s.chosen.waiting.Add(-1)

@@ -32,8 +32,11 @@ type listener struct {
 	// Owned by the loop.
 	conn     *engine.Conn
 	reader   wsframe.Reader
-	pingedAt uint32 // tick of the Ping that is not answered yet, else 0
-	ended    bool   // out of the table
+	pingedAt uint32                  // tick of the Ping that is not answered yet, else 0
+	ended    bool                    // out of the table, nothing is delivered
+	retiring bool                    // ends when requests is empty
+	requests map[string]*httpRequest // without a response, by id
+	answer   *answer                 // the response whose body is due
 
 	// Atomic.
 	token   atomic.Int64 // expiry of the token, s since 1970
@@ -52,6 +55,8 @@ func (l *listener) Data(c *engine.Conn, p []byte) {
 		switch ev.Kind {
 		case wsframe.EventText:
 			l.command(ev.Payload)
+		case wsframe.EventBinary:
+			l.responseBody(ev.Payload, ev.Fin)
 		case wsframe.EventPing:
 			// A channel whose queue is full misses a Pong; it has bytes of
 			// ours to read that prove as much.
@@ -63,6 +68,7 @@ func (l *listener) Data(c *engine.Conn, p []byte) {
 			c.Finish(metrics.ClosePeer)
 		}
 	}
+	l.passLater()
 }
 
 // closeQueue lets a Close frame pass a full queue.
@@ -93,6 +99,8 @@ func (l *listener) command(p []byte) {
 		l.end(asRefusal(err))
 	case m.Kind == hyco.MessageRenewToken:
 		l.renew(m.Token)
+	case m.Kind == hyco.MessageResponse:
+		l.respond(m.Response)
 	default:
 		l.log(slog.LevelDebug, "command from listener ignored",
 			slog.String("command", m.Kind.String()), slog.String("name", m.Name))
@@ -183,6 +191,7 @@ func (l *listener) Drained(*engine.Conn) {}
 // Closed is the end of the control channel. Established relays live on.
 func (l *listener) Closed(c *engine.Conn, reason metrics.CloseReason) {
 	l.leave()
+	l.abandon()
 	l.log(slog.LevelInfo, "listener gone", slog.String("event", "ListenerUnregistered"),
 		slog.String("reason", reason.String()))
 	l.g.closed(c, metrics.RoleListener, reason, l.entity.Key(), l.id, l.since, "")
@@ -200,6 +209,20 @@ func (l *listener) leave() {
 	if l.waiting.Load() > 0 {
 		l.g.listenerLost(l)
 	}
+	if !l.retiring {
+		l.abandon()
+	}
+}
+
+// retire ends the control channel once the requests that it has are answered;
+// no more are delivered.
+func (l *listener) retire() {
+	if l.conn.Gone() || l.ended {
+		return
+	}
+	l.retiring = true
+	l.leave()
+	l.settled()
 }
 
 // end closes the control channel with a refusal's code and text.
@@ -211,7 +234,9 @@ func (l *listener) finish(code uint16, text string, reason metrics.CloseReason) 
 	if l.conn.Gone() {
 		return
 	}
+	l.retiring = false
 	l.leave()
+	l.abandon()
 	l.conn.Write(wsframe.AppendClose(nil, code, hyco.CloseText(text, l.id)), closeQueue(l.g))
 	l.conn.Finish(reason)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/relayhouse/relayhouse/engine"
+	"github.com/relayhouse/relayhouse/httprelay"
 	"github.com/relayhouse/relayhouse/hyco"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
@@ -20,31 +21,39 @@ func (g *Gateway) RefuseNew() {
 	g.cfg.Counters.Draining.Store(true)
 }
 
-// EndListeners closes every control channel with 1001. Their clients connect
-// again, elsewhere if a balancer has noticed.
+// EndListeners closes every control channel with 1001, as soon as the HTTP
+// requests that it has are answered. Their clients connect again, elsewhere if
+// a balancer has noticed.
 func (g *Gateway) EndListeners(e *engine.Engine) {
-	eachHandler(e, func(_ *engine.Conn, l *listener) { l.end(hyco.RefusalDraining) })
+	eachHandler(e, func(_ *engine.Conn, l *listener) { l.retire() })
 }
 
-// EndSenders refuses the senders that still wait.
+// EndSenders refuses the senders that still wait, and closes the connections
+// between two requests.
 func (g *Gateway) EndSenders(e *engine.Engine) {
 	eachHandler(e, func(c *engine.Conn, s *sender) { s.fail(c, hyco.RefusalDraining) })
+	eachHandler(e, func(c *engine.Conn, _ *idle) { c.Finish(metrics.CloseDrain) })
 }
 
 // EndRelays sends Close 1001 to both ends of every relayed connection, at a
-// frame boundary.
+// frame boundary, and cancels the HTTP requests that are left.
 func (g *Gateway) EndRelays(e *engine.Engine) {
+	eachHandler(e, func(_ *engine.Conn, x *httprelay.Exchange) {
+		x.Cancel(hyco.RefusalDraining, metrics.CloseDrain)
+	})
+	eachHandler(e, func(_ *engine.Conn, l *listener) { l.end(hyco.RefusalDraining) })
 	eachHandler(e, func(c *engine.Conn, r *senderEnd) {
 		c.EndSplice(hyco.RefusalDraining.CloseCode, hyco.CloseText(hyco.RefusalDraining.Text, r.id),
 			metrics.CloseDrain)
 	})
 }
 
-// Relays is the number of relayed connections.
+// Relays is the number of relayed connections and HTTP requests.
 func Relays(loops []*metrics.Loop) int {
 	n := int64(0)
 	for _, l := range loops {
 		n += l.Connections[metrics.RoleRelayedSender].Load()
+		n += l.Connections[metrics.RoleHTTPSender].Load()
 	}
 	return int(n)
 }
@@ -62,6 +71,11 @@ func (g *Gateway) EntitiesRemoved(e *engine.Engine, previous, next *namespace.Sn
 	}
 	g.cfg.Log.Info("entities removed", slog.Int("count", len(removed)))
 	gone := hyco.RefusalEntityRemoved
+	eachHandler(e, func(_ *engine.Conn, x *httprelay.Exchange) {
+		if h, ok := x.Gateway().(*httpRequest); ok && removed[h.entity.Key()] {
+			x.Cancel(hyco.RefusalNoSuchEntity, metrics.CloseEntityRemoved)
+		}
+	})
 	eachHandler(e, func(_ *engine.Conn, l *listener) {
 		if removed[l.entity.Key()] {
 			l.end(gone)

@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/gatewaystore"
+	"github.com/relayhouse/relayhouse/httprelay"
 	"github.com/relayhouse/relayhouse/hyco"
+	"github.com/relayhouse/relayhouse/internal/budget"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
 	"github.com/relayhouse/relayhouse/rendezvous"
@@ -41,6 +44,8 @@ type Config struct {
 	FailureDelay   time.Duration
 	FailureHeldMax int
 
+	HTTP HTTPConfig
+
 	Namespaces *namespace.Store
 	Authorizer *namespace.Authorizer
 	Store      gatewaystore.Store
@@ -51,17 +56,35 @@ type Config struct {
 	Now        func() time.Time
 }
 
+// HTTPConfig holds the limits of relayed HTTP. ResponseTimeout and BodyGap are
+// for entities that do not set their own; 0 is never.
+type HTTPConfig struct {
+	ResponseTimeout  time.Duration
+	BodyGap          time.Duration
+	KeepAlive        time.Duration // between two requests of a connection
+	CollectTime      time.Duration
+	SendStall        time.Duration // 0 is never
+	BodyMemory       int64         // in bytes
+	RawTarget        bool
+	Forwarded        hyco.Forwarded
+	NoListenerStatus int // 404 or 502
+	KeyParameters    bool
+}
+
 // Gateway is the relay role of one process. Make it with New and give Accept
 // to an engine.
 type Gateway struct {
 	// Fixed after New.
 	cfg   Config
-	table *rendezvous.Table[*listener, *sender]
-	heads *headHandler
+	table *rendezvous.Table[*listener, waiter]
+	head  *headHandler
+	idle  *idle
+	http  httprelay.Config
 
-	limiter    *limiter
-	headMemory atomic.Int64
-	draining   atomic.Bool
+	limiter  *limiter
+	heads    budget.Bytes // all heads in progress or waiting
+	bodies   budget.Bytes // HTTP bodies on their way to a control channel
+	draining atomic.Bool
 }
 
 // New makes a gateway.
@@ -71,14 +94,26 @@ func New(cfg Config) *Gateway {
 	}
 	g := &Gateway{
 		cfg: cfg,
-		table: rendezvous.New[*listener, *sender](rendezvous.Config{
+		table: rendezvous.New[*listener, waiter](rendezvous.Config{
 			PendingMax: cfg.PendingMax,
 			Window:     cfg.RendezvousWindow,
 			Random:     cfg.Random,
 		}),
 		limiter: newLimiter(cfg.FailureRate, cfg.FailureBurst, cfg.FailureHeldMax),
 	}
-	g.heads = &headHandler{g: g}
+	g.head = &headHandler{g: g}
+	g.idle = &idle{headHandler{g: g}}
+	g.heads.Max, g.bodies.Max = cfg.HeadMemory, cfg.HTTP.BodyMemory
+	proto := "http"
+	if cfg.AdvertisedScheme == "wss" || strings.HasPrefix(cfg.AdvertisedURL, "wss:") {
+		proto = "https" // TLS ends in front of this gateway
+	}
+	g.http = httprelay.Config{
+		CollectTime: cfg.HTTP.CollectTime, RendezvousWindow: cfg.RendezvousWindow,
+		SendStall: cfg.HTTP.SendStall, ControlMessage: cfg.ControlMessage,
+		RawTarget: cfg.HTTP.RawTarget, Forwarded: cfg.HTTP.Forwarded, Proto: proto,
+		Heads: &g.heads, Bodies: &g.bodies, Counters: cfg.Counters, Now: cfg.Now,
+	}
 	return g
 }
 
@@ -93,7 +128,7 @@ func (g *Gateway) Accept(c *engine.Conn, overloaded bool) engine.Handler {
 		return &overload{g: g}
 	}
 	c.SetDeadline(g.ticks(c, g.cfg.HeadTimeout))
-	return g.heads
+	return g.head
 }
 
 func (g *Gateway) ticks(c *engine.Conn, d time.Duration) uint32 {
@@ -113,9 +148,13 @@ func (g *Gateway) Listeners() int { return g.table.ListenersAll() }
 // Pending is the number of senders that wait for their rendezvous.
 func (g *Gateway) Pending() int { return g.table.Pending() }
 
+// BodyMemory is the number of bytes held by HTTP request bodies that are on
+// their way to a control channel.
+func (g *Gateway) BodyMemory() int64 { return g.bodies.Used() }
+
 // HeadMemory is the number of bytes held by request heads that are in progress
 // or belong to waiting senders.
-func (g *Gateway) HeadMemory() int64 { return g.headMemory.Load() }
+func (g *Gateway) HeadMemory() int64 { return g.heads.Used() }
 
 // noEvents is embedded by handlers that do not expect some of the events.
 type noEvents struct{}

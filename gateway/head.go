@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type request struct {
 	id       string // tracking id, with the gateway's mark
 	key      string // Sec-WebSocket-Key
 	now      time.Time
+
+	management bool // errors are documents of the management surface
 }
 
 // headHandler takes connections whose head comes whole in one read, which is
@@ -38,7 +41,11 @@ type headHandler struct {
 }
 
 func (h *headHandler) Data(c *engine.Conn, p []byte) {
-	end, next := httphead.FindEnd(p, 0)
+	end, next, err := httphead.Scan(p, 0)
+	if err != nil {
+		h.g.refuse(c, nil, badHead(err))
+		return
+	}
 	if end > 0 && end <= h.g.cfg.HeadBytes {
 		h.g.route(c, p[:end], p[end:])
 		return
@@ -48,7 +55,8 @@ func (h *headHandler) Data(c *engine.Conn, p []byte) {
 	ph.add(c, p, next)
 }
 
-func (h *headHandler) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
+// Hangup: responses may still be on their way out.
+func (h *headHandler) Hangup(c *engine.Conn) { c.Finish(metrics.ClosePeerEOF) }
 
 // Timeout of a connection that has sent nothing: browsers and proxies open some
 // in advance, and an answer to no question would confuse the next one.
@@ -77,19 +85,17 @@ func (h *partialHead) add(c *engine.Conn, p []byte, next int) {
 		if h.charged == 0 {
 			grown = int64(cap(h.buf.B))
 		}
-		h.charged += grown
-		if h.g.headMemory.Add(grown) > h.g.cfg.HeadMemory {
+		if !h.g.heads.Take(grown) {
 			h.g.cfg.Counters.Throttled("head_memory")
 			h.refuse(c, hyco.RefusalOverloaded.Because("too many requests are waiting"))
 			return
 		}
+		h.charged += grown
 	}
-	if err := httphead.Plausible(h.buf.B); err != nil {
-		h.refuse(c, badHead(err))
-		return
-	}
-	end, next := httphead.FindEnd(h.buf.B, min(next, h.buf.Len()))
+	end, next, err := httphead.Scan(h.buf.B, min(next, h.buf.Len()))
 	switch {
+	case err != nil:
+		h.refuse(c, badHead(err))
 	case end > 0 && end <= limit:
 		rest := p[len(keep)-(h.buf.Len()-end):]
 		head := append([]byte(nil), h.buf.B[:end]...)
@@ -109,13 +115,13 @@ func (h *partialHead) refuse(c *engine.Conn, r *hyco.Refusal) {
 
 func (h *partialHead) release() {
 	if h.buf != nil {
-		h.g.headMemory.Add(-h.charged)
+		h.g.heads.Give(h.charged)
 		bytebufferpool.Put(h.buf)
 		h.buf = nil
 	}
 }
 
-func (h *partialHead) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
+func (h *partialHead) Hangup(c *engine.Conn) { c.Finish(metrics.ClosePeerEOF) }
 
 func (h *partialHead) Timeout(c *engine.Conn) { h.refuse(c, hyco.RefusalHeadTimeout) }
 
@@ -128,6 +134,8 @@ func badHead(err error) *hyco.Refusal {
 		return hyco.RefusalHeadTooLarge.Because(err.Error())
 	case httphead.ErrVersion:
 		return hyco.RefusalBadHTTPVersion
+	case httphead.ErrTransferCoding:
+		return hyco.RefusalTransferCoding
 	}
 	return hyco.RefusalBadHead.Because(err.Error())
 }
@@ -140,6 +148,10 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	var err error
 	if r.head, err = httphead.Parse(head); err != nil {
 		g.refuse(c, nil, badHead(err))
+		return
+	}
+	if r.head.Method == "CONNECT" { // its target is of a form of its own
+		g.refuse(c, r, hyco.RefusalMethod)
 		return
 	}
 	r.target, err = hyco.ParseTarget(r.head.Target)
@@ -157,15 +169,17 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		g.refuse(c, r, refusal)
 		return
 	}
+	if !r.target.WebSocket {
+		g.relayHTTP(c, r, rest)
+		return
+	}
 	switch r.target.Action {
 	case hyco.ActionConnect:
 		g.connect(c, r, rest)
 	case hyco.ActionListen:
 		g.listen(c, r, rest)
-	case hyco.ActionAccept:
-		g.accept(c, r, rest)
-	case hyco.ActionRequest:
-		g.refuse(c, r, hyco.RefusalUnknownRendezvous)
+	case hyco.ActionAccept, hyco.ActionRequest:
+		g.rendezvous(c, r, rest)
 	default:
 		g.refuse(c, r, hyco.RefusalUnknownAction(r.target.ActionText))
 	}
@@ -175,10 +189,8 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 func (r *request) check() *hyco.Refusal {
 	upgrade := r.head.HasToken("Upgrade", "websocket")
 	switch {
-	case !r.target.WebSocket && upgrade:
-		return hyco.RefusalUpgradeOutside
 	case !r.target.WebSocket:
-		return hyco.RefusalHTTPNotRelayed
+		return nil
 	case !upgrade || !r.head.HasToken("Connection", "upgrade"):
 		return hyco.RefusalNotWebSocket
 	case r.head.Method != "GET" || r.head.Minor < 1:
@@ -200,8 +212,12 @@ func (r *request) check() *hyco.Refusal {
 // authorize checks the request's token for an action on entity, which is nil
 // if there is none at the path.
 func (r *request) authorize(entity *namespace.Entity, right sas.Right) (namespace.Grant, error) {
-	return r.g.cfg.Authorizer.Authorize(r.snapshot, r.ns, r.target.Path, entity,
-		r.token(), right, r.now)
+	return r.authorizeToken(entity, r.token(), right)
+}
+
+func (r *request) authorizeToken(entity *namespace.Entity, token string, right sas.Right,
+) (namespace.Grant, error) {
+	return r.g.cfg.Authorizer.Authorize(r.snapshot, r.ns, r.target.Path, entity, token, right, r.now)
 }
 
 // token is what authorizes the request: the header before the parameter
@@ -211,6 +227,25 @@ func (r *request) token() string {
 		return t
 	}
 	return r.target.Token
+}
+
+// hostName is the namespace's host name, or the one that the client used if the
+// namespace has none of its own.
+func (r *request) hostName() string {
+	if r.ns == nil {
+		return r.host
+	}
+	if !r.ns.AnyHost() {
+		return r.ns.Host()
+	}
+	host := r.host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if !isHost(host) {
+		return r.ns.Host()
+	}
+	return host
 }
 
 // protocols are the subprotocols that the client offers, in its order, in

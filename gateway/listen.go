@@ -80,15 +80,21 @@ func (g *Gateway) base(host string) (string, bool) {
 	if g.cfg.AdvertisedURL != "" {
 		return g.cfg.AdvertisedURL, true
 	}
+	return g.cfg.AdvertisedScheme + "://" + host, isHost(host)
+}
+
+// isHost says whether host has only bytes of a host name or address, with a
+// port or without.
+func isHost(host string) bool {
 	for i := range len(host) {
 		switch c := host[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
 		case strings.IndexByte(".-_:[]%", c) >= 0:
 		default:
-			return "", false
+			return false
 		}
 	}
-	return g.cfg.AdvertisedScheme + "://" + host, host != ""
+	return host != ""
 }
 
 func (l *listener) registration() gatewaystore.Registration {

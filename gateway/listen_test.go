@@ -93,7 +93,7 @@ func TestListenSpellings(t *testing.T) {
 }
 
 var phraseForm = regexp.MustCompile(`^MissingToken: Relay security token is required\. ` +
-	`TrackingId:([0-9a-f-]{36}_G0), SystemTracker:sb://test/authenticated, ` +
+	`TrackingId:([0-9a-f-]{36}_G0), SystemTracker:sb://127\.0\.0\.1/authenticated, ` +
 	`Timestamp:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$`)
 
 // TestRefusalForm: the phrase is what the SDKs read, the header what operators

@@ -57,6 +57,12 @@ func closeReason(r *hyco.Refusal) metrics.CloseReason {
 // if the head could not be read. Failures of a client that has used up its
 // budget are answered late, see limiter.
 func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
+	g.refuseKeeping(c, r, refusal, nil)
+}
+
+// refuseKeeping is refuse, but the connection goes on with behind, the bytes
+// behind the request, unless that is nil or its client has to wait.
+func (g *Gateway) refuseKeeping(c *engine.Conn, r *request, refusal *hyco.Refusal, behind []byte) {
 	if r == nil {
 		r = &request{g: g, id: g.trackingID(""), now: g.cfg.Now()}
 	}
@@ -65,13 +71,18 @@ func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
 	if unauthorized(refusal) {
 		verdict = g.limiter.failure(c.Peer().Addr(), r.now)
 	}
+	if verdict == pass && behind != nil {
+		g.logRefusal(c, r, refusal)
+		g.reply(c, r.response(refusal, true), true, behind)
+		return
+	}
 	e := &ended{g: g, role: c.Role(), id: r.id, detail: refusal.Code, since: r.now}
 	c.SetHandler(e)
 	if verdict == tooMany {
 		g.cfg.Counters.FailuresRefused.Add(1)
 		refusal = hyco.RefusalTooManyFailures
 	}
-	response := r.response(refusal)
+	response := r.response(refusal, false)
 	if verdict == hold && g.cfg.FailureDelay > 0 {
 		g.cfg.Counters.FailuresHeld.Add(1)
 		e.held, e.response, e.reason = true, response, closeReason(refusal)
@@ -134,6 +145,9 @@ func (g *Gateway) countRefusal(r *request, refusal *hyco.Refusal) {
 	}
 	switch {
 	case !r.target.WebSocket:
+		if r.head.Method != "" {
+			g.cfg.Counters.HTTPResponse(refusal.Status, 0)
+		}
 	case r.target.Action == hyco.ActionListen:
 		g.cfg.Counters.ListenerConnect(refusal.Status)
 	case r.target.Action == hyco.ActionConnect:
@@ -141,30 +155,43 @@ func (g *Gateway) countRefusal(r *request, refusal *hyco.Refusal) {
 	}
 }
 
-// response is the whole answer to a refused handshake. Clients read the reason
-// phrase; the body says the same to people with curl.
-func (r *request) response(refusal *hyco.Refusal) []byte {
-	host := r.host
-	if r.ns != nil {
-		host = r.ns.Host()
-	}
-	phrase := hyco.ReasonPhrase(refusal.Text, r.id, host, r.target.Path, r.now)
-	fields := append(make([]httphead.Field, 0, 4),
+// response is the whole answer to a refused request; keep says whether the
+// connection stays open behind it. WebSocket clients read the reason phrase; the
+// body says the same to people with curl.
+func (r *request) response(refusal *hyco.Refusal, keep bool) []byte {
+	phrase := hyco.ReasonPhrase(refusal.Text, r.id, r.hostName(), r.target.Path, r.now)
+	fields := append(make([]httphead.Field, 0, 5),
 		httphead.Field{Name: hyco.HeaderTrackingID, Value: r.id},
 		httphead.Field{Name: "Content-Type", Value: "application/json"})
 	switch refusal.Status {
 	case 426:
 		fields = append(fields, httphead.Field{Name: "Sec-WebSocket-Version", Value: "13"},
 			httphead.Field{Name: "Upgrade", Value: "websocket"})
+	case 405:
+		allow := httphead.Field{Name: "Allow",
+			Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"}
+		if r.management {
+			allow.Value = "GET"
+		}
+		fields = append(fields, allow)
 	case 429, 503:
 		fields = append(fields, httphead.Field{Name: "Retry-After", Value: strconv.Itoa(1)})
 	}
+	if r.management {
+		fields[1].Value = hyco.ErrorDocumentType
+		document := hyco.AppendErrorDocument(nil, refusal.Status, phrase)
+		return httphead.AppendResponse(nil, refusal.Status, phrase, fields, string(document), keep)
+	}
 	text, _ := json.Marshal(phrase)
-	body := `{"error":{"code":"` + refusal.Code + `","message":` + string(text) + "}}\n"
+	code := refusal.Code
+	if !r.target.WebSocket {
+		code = refusal.HTTPCode()
+	}
+	body := `{"error":{"code":"` + code + `","message":` + string(text) + "}}\n"
 	if r.head.Method == "HEAD" {
 		body = ""
 	}
-	return httphead.AppendResponse(nil, refusal.Status, phrase, fields, body)
+	return httphead.AppendResponse(nil, refusal.Status, phrase, fields, body, keep)
 }
 
 // ended is the last handler of a connection whose handshake was refused.

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -47,6 +48,7 @@ type simClient struct {
 	in     []byte
 	status string // first line of the response
 	echoed bool
+	http   simHTTP
 	over   bool // it has left, or has been left
 	waits  uint32
 }
@@ -74,6 +76,10 @@ func newSimWorld(seed uint64) (*simWorld, error) {
 		ControlMessage: 65536, ControlQueue: 4096,
 		ListenerPing: 60 * time.Second, ListenerPingGrace: 30 * time.Second,
 		TokenSkew: time.Minute, UnprefixedReject: true,
+		HTTP: gateway.HTTPConfig{
+			ResponseTimeout: time.Minute, BodyGap: time.Minute, KeepAlive: 30 * time.Second,
+			CollectTime: time.Second, SendStall: time.Minute, BodyMemory: 100000, NoListenerStatus: 404,
+		},
 		FailureRate: 1, FailureBurst: 2, FailureDelay: time.Second, FailureHeldMax: 2,
 		Namespaces: store, Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{CacheMax: 10}),
 		Store: new(gatewaystore.Memory), Counters: metrics.NewGateway(), History: metrics.NewHistory(10),
@@ -107,6 +113,10 @@ func (w *simWorld) arrive() {
 	if w.rnd.IntN(6) == 0 {
 		token = ""
 	}
+	if w.rnd.IntN(2) == 0 {
+		w.request(entity, token)
+		return
+	}
 	if w.rnd.IntN(3) == 0 {
 		w.dial("listener", "/$hc/"+entity+"?sb-hc-action=listen&sb-hc-id=l"+strconv.Itoa(w.rnd.IntN(4)), token)
 		return
@@ -139,6 +149,10 @@ func (c *simClient) act() {
 	if len(c.out) > 0 && !c.over {
 		k, _ := c.peer.Write(c.out[:1+r.IntN(len(c.out))])
 		c.out = c.out[k:]
+	}
+	if c.role == "http" {
+		c.responses()
+		return
 	}
 	if c.status == "" {
 		if end := bytes.Index(c.in, []byte("\r\n\r\n")); end >= 0 {
@@ -174,6 +188,8 @@ func (c *simClient) frame(f ws.Frame) {
 			op = ws.OpPong
 		}
 		c.send(op, f.Payload)
+	case c.role == "rendezvous" || f.Header.OpCode != ws.OpText && c.role == "listener":
+		c.requestFrame(f)
 	case c.role == "leg":
 		c.send(f.Header.OpCode, f.Payload)
 	case c.role == "sender":
@@ -186,9 +202,16 @@ func (c *simClient) frame(f ws.Frame) {
 
 // accept does with an accept message what listeners do.
 func (c *simClient) accept(message []byte) {
-	var m struct{ Accept struct{ Address string } }
+	var m struct {
+		Accept  struct{ Address string }
+		Request *simRequest
+	}
 	if err := json.Unmarshal(message, &m); err != nil {
 		panic(err)
+	}
+	if m.Request != nil {
+		c.request(m.Request)
+		return
 	}
 	target := strings.TrimPrefix(m.Accept.Address, "ws://sim")
 	switch c.w.rnd.IntN(8) {
@@ -210,6 +233,9 @@ func simSeed(seed uint64) error {
 		return err
 	}
 	defer w.net.Stop(w.engine)
+	for range w.rnd.IntN(3) {
+		w.dial("listener", "/$hc/open?sb-hc-action=listen", "ServiceBusAuthorization: "+w.token+"\r\n")
+	}
 	for turn := range 6000 {
 		switch n := w.rnd.IntN(100); {
 		case n == 0 && turn < 4000 && len(w.clients) < 60:
@@ -224,6 +250,9 @@ func simSeed(seed uint64) error {
 	}
 	w.rest()
 	for _, c := range w.clients {
+		if c.http.wrong != "" {
+			return errors.New(c.http.wrong)
+		}
 		if c.status == "" && !c.over {
 			return fmt.Errorf("a %s has no answer after %d s", c.role, w.clock.Load()-c.waits)
 		}
@@ -235,7 +264,7 @@ func simSeed(seed uint64) error {
 			return err
 		}
 	}
-	if n := w.gateway.Pending() + w.gateway.Listeners() + w.engine.Open(); n != 0 || w.gateway.HeadMemory() != 0 ||
+	if n := w.gateway.Pending() + w.gateway.Listeners() + w.engine.Open(); n != 0 || w.gateway.HeadMemory() != 0 || w.gateway.BodyMemory() != 0 ||
 		w.engine.Held() != 0 || w.net.Open() != len(w.engine.Loops()) {
 		return fmt.Errorf("left over: %d pending, %d listeners, %d connections, %d bytes of heads, %d held, %d descriptors",
 			w.gateway.Pending(), w.gateway.Listeners(), w.engine.Open(), w.gateway.HeadMemory(), w.engine.Held(),
@@ -287,5 +316,13 @@ func TestSimGateway(t *testing.T) {
 		})
 	}
 	done.Wait()
+	for status := range simStatuses {
+		if n := simStatuses[status].Load(); n > 0 {
+			t.Logf("%d HTTP responses with status %d", n, status)
+		}
+	}
+	if simStatuses[200].Load() == 0 {
+		t.Error("no HTTP request was answered by a listener")
+	}
 	t.Logf("%d seeds", seeds)
 }

@@ -21,17 +21,20 @@ func (g *Gateway) RangeListeners(limit int, f func(ListenerStatus)) {
 	})
 }
 
-// PendingStatus describes one pending rendezvous.
+// PendingStatus describes one pending rendezvous. Expires is zero for an HTTP
+// request, which keeps its own time.
 type PendingStatus struct {
 	Entity, TrackingID string
 	Peer               netip.AddrPort
 	Expires            time.Time
 }
 
-// RangePending calls f for up to limit senders that wait. From any goroutine;
+// RangePending calls f for up to limit senders and HTTP requests that wait. From any goroutine;
 // it does not wait for a loop.
 func (g *Gateway) RangePending(limit int, f func(PendingStatus)) {
-	g.table.RangePending(limit, func(s *sender, deadline time.Time) {
-		f(PendingStatus{Entity: s.entity.Key(), TrackingID: s.id, Peer: s.peer, Expires: deadline})
+	g.table.RangePending(limit, func(w waiter, deadline time.Time) {
+		s := w.status()
+		s.Expires = deadline
+		f(s)
 	})
 }

@@ -1,9 +1,9 @@
 package httphead
 
 import (
-	"bytes"
-	"errors"
 	"strings"
+
+	"github.com/relayhouse/relayhouse/internal/ascii"
 )
 
 // FieldsMax bounds the header fields of one request; more are ErrTooMany. Real
@@ -13,19 +13,6 @@ const FieldsMax = 256
 // methodMax is longer than any registered method (24 covers
 // UPDATEREDIRECTREF).
 const methodMax = 24
-
-// The errors of Parse and Plausible. Their texts go to the client.
-var (
-	ErrRequestLine = errors.New("malformed request line")
-	ErrVersion     = errors.New("unsupported HTTP version")
-	ErrLineEnd     = errors.New("header line does not end in CRLF")
-	ErrFieldName   = errors.New("malformed header field name")
-	ErrFieldValue  = errors.New("control character in header field value")
-	ErrFolded      = errors.New("folded header line")
-	ErrHost        = errors.New("request needs exactly one Host header")
-	ErrTooMany     = errors.New("too many header fields")
-	ErrTLS         = errors.New("TLS handshake on a plain HTTP port")
-)
 
 // Field is one header line, the value without the blanks around it.
 type Field struct{ Name, Value string }
@@ -38,53 +25,9 @@ type Head struct {
 	Minor  int // the digit after "HTTP/1."
 }
 
-// FindEnd looks for the blank line that ends a head.
-//
-//	Shape: from is what the last call on a shorter p returned, at first 0.
-//	       end is the size of the head with its blank line, or 0 if p does
-//	       not hold it yet; next is where to go on looking.
-func FindEnd(p []byte, from int) (end, next int) {
-	if i := bytes.Index(p[from:], []byte("\r\n\r\n")); i >= 0 {
-		return from + i + 4, 0
-	}
-	return 0, max(0, len(p)-3)
-}
-
-// Plausible says whether p can be the start of a request, judged by its first
-// bytes only: a method, a blank, then no control character. It costs the same
-// however long p is.
-func Plausible(p []byte) error {
-	if len(p) >= 2 && p[0] == 0x16 && p[1] == 0x03 {
-		return ErrTLS
-	}
-	if len(p) >= 2 && p[0] == '\r' && p[1] == '\n' {
-		p = p[2:]
-	}
-	p = p[:min(len(p), methodMax+40)]
-	for i, c := range p {
-		if c == ' ' && i > 0 {
-			for _, c := range p[i+1:] {
-				if c == '\r' || c == '\n' {
-					return nil
-				}
-				if c < 0x20 || c == 0x7f {
-					return ErrRequestLine
-				}
-			}
-			return nil
-		}
-		blankLine := c == '\r' && i == 0 // its '\n' has not come yet
-		if i >= methodMax || !tokenByte(c) && !blankLine {
-			return ErrRequestLine
-		}
-	}
-	return nil
-}
-
 // Parse reads a head that ends with its blank line.
 //
-//	Errors: the Err values of this package; ErrTooMany stands for 431,
-//	        ErrVersion for 505, the others for 400.
+//	Errors: ErrTooMany stands for 431, ErrVersion for 505, the others for 400.
 //	Cost:   one copy of p and one slice of fields.
 //	Source: RFC 9112 sections 2.2, 3, 5.
 func Parse(p []byte) (Head, error) {
@@ -135,7 +78,8 @@ func parseRequestLine(line string) (h Head, err error) {
 		h.Minor = 1
 	case "HTTP/1.0":
 	default:
-		if strings.HasPrefix(version, "HTTP/") && !strings.ContainsAny(version, " \n") {
+		digits, ok := strings.CutPrefix(version, "HTTP/")
+		if ok && digits != "" && strings.Trim(digits, ".0123456789") == "" {
 			return h, ErrVersion
 		}
 		return h, ErrRequestLine
@@ -160,7 +104,7 @@ func parseField(line string) (Field, error) {
 	}
 	value = strings.Trim(value, " \t")
 	for i := range len(value) {
-		if c := value[i]; c < 0x20 && c != '\t' || c == 0x7f {
+		if !textByte(value[i]) {
 			return Field{}, ErrFieldValue
 		}
 	}
@@ -171,7 +115,7 @@ func parseField(line string) (Field, error) {
 func (h *Head) Count(name string) int {
 	n := 0
 	for i := range h.Fields {
-		if strings.EqualFold(h.Fields[i].Name, name) {
+		if ascii.EqualFold(h.Fields[i].Name, name) {
 			n++
 		}
 	}
@@ -181,7 +125,7 @@ func (h *Head) Count(name string) int {
 // Get returns the value of the first field of that name, or "".
 func (h *Head) Get(name string) string {
 	for i := range h.Fields {
-		if strings.EqualFold(h.Fields[i].Name, name) {
+		if ascii.EqualFold(h.Fields[i].Name, name) {
 			return h.Fields[i].Value
 		}
 	}
@@ -193,7 +137,7 @@ func (h *Head) Get(name string) string {
 func (h *Head) Tokens(name string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for i := range h.Fields {
-			if !strings.EqualFold(h.Fields[i].Name, name) {
+			if !ascii.EqualFold(h.Fields[i].Name, name) {
 				continue
 			}
 			for element := range strings.SplitSeq(h.Fields[i].Value, ",") {
@@ -209,7 +153,7 @@ func (h *Head) Tokens(name string) func(yield func(string) bool) {
 // in any letter case.
 func (h *Head) HasToken(name, token string) bool {
 	for element := range h.Tokens(name) {
-		if strings.EqualFold(element, token) {
+		if ascii.EqualFold(element, token) {
 			return true
 		}
 	}

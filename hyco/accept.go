@@ -37,15 +37,19 @@ func AppendAcceptAddress(dst []byte, base string, t Target, rendezvous, id strin
 
 // appendASCII percent-encodes the bytes of s beyond ASCII.
 func appendASCII(dst []byte, s string) []byte {
-	const digits = "0123456789ABCDEF"
 	for i := range len(s) {
 		if c := s[i]; c < utf8.RuneSelf {
 			dst = append(dst, c)
 		} else {
-			dst = append(dst, '%', digits[c>>4], digits[c&15])
+			dst = appendEscape(dst, c)
 		}
 	}
 	return dst
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	const digits = "0123456789ABCDEF"
+	return append(dst, '%', digits[c>>4], digits[c&15])
 }
 
 // AppendAccept appends the accept message to a listener.
@@ -87,7 +91,7 @@ func AppendAccept[F ~struct{ Name, Value string }](
 		}
 	}
 	dst = append(dst, `},"remoteEndpoint":{"address":"`...)
-	dst = remote.Addr().Unmap().WithZone("").AppendTo(dst)
+	dst = appendAddress(dst, remote)
 	dst = append(dst, `","port":`...)
 	dst = strconv.AppendUint(dst, uint64(remote.Port()), 10)
 	dst = append(dst, `}}}`...)

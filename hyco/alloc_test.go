@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestAllocs bounds the garbage of a handshake.
+// TestAllocs bounds the garbage of a handshake and of an HTTP request.
 func TestAllocs(t *testing.T) {
 	target, err := ParseTarget("/$hc/hyco/sub?a=1&sb-hc-action=connect&sb-hc-id=7")
 	if err != nil {
@@ -41,6 +41,26 @@ func TestAllocs(t *testing.T) {
 				t.Error(err)
 			}
 		}},
+		{"HTTP target", 0, parse("/hyco/sub?a=1&b=2&sb-hc-id=7")},
+		{"RequestTarget", 1, func() { phrase = target.RequestTarget(false) }},
+		{"RequestTarget, raw", 1, func() { phrase = target.RequestTarget(true) }},
+		{"AppendRequestAddress", 0, func() {
+			AppendRequestAddress(message[:0], "ws://h", target, secret, "7")
+		}},
+		{"AppendRequest", 0, func() {
+			if _, err := AppendRequest(message[:0], &curlRequest); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"AppendRendezvousRequest", 0, func() {
+			AppendRendezvousRequest(message[:0], "ws://h", "7")
+		}},
+		{"ParseResponse", 3, func() {
+			if _, err := ParseResponse(nodeResponse); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"HTTPCode", 0, func() { phrase = RefusalBadHead.HTTPCode() }},
 		{"ReasonPhrase", 1, func() { phrase = ReasonPhrase("text.", "id", "h", "hyco", noon) }},
 	} {
 		if n := testing.AllocsPerRun(1000, c.call); n > c.want {

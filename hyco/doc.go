@@ -1,5 +1,5 @@
 // Package hyco is the vocabulary of the Hybrid Connections protocol: request
-// targets, accept messages, listener messages, tracking ids, and the table of
+// targets, accept, request and response messages, tracking ids, and the table of
 // everything that a gateway says when it refuses. The protocol itself, with
 // sources and section numbers, is in docs/protocol.md.
 //
@@ -12,7 +12,13 @@
 //  3. [AppendAcceptAddress] and [AppendAccept] write the accept message to a
 //     listener from a sender's Target and headers.
 //  4. [ParseListenerMessage] reads what a listener says on its control channel.
-//  5. A [Refusal] is the one kind of error that clients see. status.go lists
+//  5. [AppendRequestAddress] and [AppendRequest] write the request message for
+//     an HTTP request, [AppendRendezvousRequest] the one that makes the
+//     listener fetch it; [Target.RequestTarget] is the path in it.
+//  6. [ParseResponse] reads the listener's answer to that.
+//  7. [AppendRuntimeInformation] answers the one management call that shares
+//     its URL with HTTP requests.
+//  8. A [Refusal] is the one kind of error that clients see. status.go lists
 //     them all; [ReasonPhrase] and [CloseText] put one on the wire.
 //
 // What it is not: it does no I/O, holds no state, checks no token and knows no
@@ -21,6 +27,6 @@
 // Input comes from strangers. Every parser takes any bytes, in time linear to
 // their number, and answers with a Refusal or an error, never with a panic.
 //
-// Cost: called a few times per handshake and never per frame.
+// Cost: called a few times per handshake or HTTP request and never per frame.
 // All functions may be called from any goroutine.
 package hyco

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/relayhouse/relayhouse/internal/ascii"
@@ -37,6 +38,7 @@ func FuzzParseTarget(f *testing.F) {
 			t.Fatalf("path %q, %v, got %q", path, err, target.Path)
 		}
 		checkQuery(t, raw, target)
+		checkRequestTarget(t, target)
 		if r := target.Rejection; r != nil {
 			status, phrase := r.Answer()
 			if status < 200 || status > 999 || CleanPhrase(phrase) != phrase ||
@@ -50,6 +52,13 @@ func FuzzParseTarget(f *testing.F) {
 			back.ID != "i" || back.Token != "" || back.Rejection != nil ||
 			back.Path != target.Path || back.Authority != "h" || !back.WebSocket {
 			t.Fatalf("address %q reads as %+v, %v", address, back, err)
+		}
+		address = string(AppendRequestAddress(nil, "ws://h", target, secret, "i"))
+		back, err = ParseTarget(address)
+		if _, uriErr := url.ParseRequestURI(address); err != nil || uriErr != nil ||
+			back.Rendezvous != secret || back.Action != ActionRequest || back.ID != "i" ||
+			back.Path != target.Path || back.HasQuery || !back.WebSocket {
+			t.Fatalf("address %q reads as %+v, %v, %v", address, back, err, uriErr)
 		}
 	})
 }
@@ -67,6 +76,24 @@ func checkQuery(t *testing.T, raw string, target Target) {
 	}
 	if target.Query != strings.Join(kept, "&") || target.HasQuery != (len(kept) > 0) {
 		t.Fatalf("query %q (%v), want %q", target.Query, target.HasQuery, kept)
+	}
+}
+
+// checkRequestTarget: what a listener gets means what the sender wrote.
+func checkRequestTarget(t *testing.T, target Target) {
+	t.Helper()
+	for _, raw := range []bool{false, true} {
+		text := target.RequestTarget(raw)
+		path, query, hasQuery := strings.Cut(text, "?")
+		decoded, err := url.PathUnescape(path)
+		if err != nil || decoded != "/"+target.Path || hasQuery != target.HasQuery ||
+			decodeLoosely(query) != decodeLoosely(target.Query) || !utf8.ValidString(text) ||
+			strings.ContainsFunc(text, unicode.IsControl) {
+			t.Fatalf("%+v: target %q, %v", target, text, err)
+		}
+		if raw && strings.ContainsFunc(text, func(c rune) bool { return c >= utf8.RuneSelf }) {
+			t.Fatalf("%+v: raw target %q", target, text)
+		}
 	}
 }
 

@@ -11,8 +11,20 @@ const (
 	// 1.8.
 	MaxAcceptMessage = 65536
 
-	// MaxHeaderFields bounds the fields in an accept message; more are
-	// RefusalHeadTooLarge. It keeps the search for duplicates short.
+	// MaxRequestMessage bounds the JSON message with an HTTP request, in
+	// bytes. It is the same limit; AppendRequest refuses more with
+	// RefusalHeadTooLarge. Source: docs/protocol.md, section 1.8.
+	MaxRequestMessage = MaxAcceptMessage
+
+	// MaxControlRequest bounds that message on a control channel, in bytes; a
+	// longer one travels on a rendezvous connection. The service documents it
+	// for the header metadata of a request. Source: docs/protocol.md, section
+	// 1.8.
+	MaxControlRequest = 32 << 10
+
+	// MaxHeaderFields bounds the fields in an accept or request message, where
+	// more are RefusalHeadTooLarge, and in a response, where they are
+	// RefusalBadResponse. It keeps the search for duplicates short.
 	MaxHeaderFields = 256
 
 	// MaxListenerMessage bounds one JSON message from a listener, in bytes; a
@@ -55,4 +67,7 @@ const (
 	HeaderDisallowedListeners = "Microsoft-Relay-DisallowedListeners"
 	// HeaderTrackingID is in every answer to a handshake.
 	HeaderTrackingID = "TrackingId"
+	// HeaderProcessAt, with the value ServiceBus, makes a request one for the
+	// gateway itself: see RuntimeInformation.
+	HeaderProcessAt = "X-PROCESS-AT"
 )

@@ -25,6 +25,41 @@ type Refusal struct {
 // Error returns the text. It holds no secrets.
 func (r *Refusal) Error() string { return r.Text }
 
+// HTTPCode is the code in the body of the answer to a refused HTTP request. It
+// depends on the status only.
+//
+// Source: docs/protocol.md, section 5.8.
+func (r *Refusal) HTTPCode() string {
+	if code := httpCodes[r.Status]; code != "" {
+		return code
+	}
+	if r.Status >= 400 && r.Status < 500 {
+		return httpCodes[400]
+	}
+	return httpCodes[500]
+}
+
+var httpCodes = map[int]string{
+	400: "BadRequest",
+	401: "TokenMissingOrInvalid",
+	403: "Forbidden",
+	404: "EndpointNotFound",
+	405: "MethodNotAllowed",
+	408: "RequestTimeout",
+	410: "Gone",
+	413: "ContentTooLarge",
+	417: "ExpectationFailed",
+	426: "UpgradeRequired",
+	429: "TooManyRequests",
+	431: "RequestHeaderFieldsTooLarge",
+	500: "InternalServerError",
+	501: "NotImplemented",
+	502: "BadGateway",
+	503: "ServiceUnavailable",
+	504: "GatewayTimeout",
+	505: "HTTPVersionNotSupported",
+}
+
 // Because returns r with a detail added to its text. The detail must hold no
 // secrets; what is not printable in it is replaced when it is sent.
 func (r *Refusal) Because(detail string) *Refusal {
@@ -125,8 +160,34 @@ var (
 		"The request head is too large."}
 	RefusalHeadTimeout = &Refusal{408, 0, "HeadTimeout",
 		"The request head did not arrive in time."}
-	RefusalHTTPNotRelayed = &Refusal{501, 0, "HTTPNotRelayed",
-		"This gateway does not relay HTTP requests."}
+)
+
+// Relayed HTTP requests: docs/protocol.md, sections 5.1, 5.5, 5.7, 5.8.
+var (
+	RefusalMethod = &Refusal{405, 0, "Method",
+		"The method is not allowed for this request."}
+	RefusalExpectation = &Refusal{417, 0, "Expectation",
+		"The one expectation that is understood is 100-continue."}
+	RefusalTransferCoding = &Refusal{501, 0, "TransferCoding",
+		"The one transfer coding that is understood is chunked."}
+	RefusalBadFraming = &Refusal{400, 0, "BadFraming",
+		"The framing of the request body is malformed."}
+	RefusalUpgradeWithoutConnection = &Refusal{400, 0, "UpgradeWithoutConnection",
+		"An Upgrade header needs Connection: upgrade."}
+	RefusalBodyTimeout = &Refusal{408, 0, "BodyTimeout",
+		"The request body stopped arriving. Send it without long pauses."}
+	RefusalRequestAcceptTimeout = &Refusal{504, 0, "RequestAcceptTimeout",
+		"The listener did not dial the address of the request within the allotted time."}
+	RefusalResponseTimeout = &Refusal{504, 0, "ResponseTimeout",
+		"The request was routed to the listener but the listener did not respond " +
+			"in the required time."}
+	RefusalListenerGone = &Refusal{502, 0, "ListenerGone",
+		"The listener went away before it had answered the request."}
+	RefusalBadResponse = &Refusal{502, 0, "BadResponse",
+		"The listener sent a response that is not valid."}
+	RefusalResponseTooLarge = &Refusal{502, 0, "ResponseTooLarge",
+		"The listener sent a response body over 65536 bytes on its control channel. " +
+			"It must dial the address of the request for that."}
 )
 
 // RefusalUnknownAction is the refusal of a value of sb-hc-action, which is

@@ -17,44 +17,54 @@ var rewrite = flag.Bool("rewrite", false, "write the golden file of the status t
 
 // refusals has every name of status.go.
 var refusals = map[string]*Refusal{
-	"RefusalMissingToken":      RefusalMissingToken,
-	"RefusalMalformedToken":    RefusalMalformedToken,
-	"RefusalInvalidSignature":  RefusalInvalidSignature,
-	"RefusalInvalidAudience":   RefusalInvalidAudience,
-	"RefusalExpiredToken":      RefusalExpiredToken(time.Unix(1893456000, 0)),
-	"RefusalMissingClaim":      RefusalMissingClaim("Listen"),
-	"RefusalNoSuchEntity":      RefusalNoSuchEntity,
-	"RefusalNoListeners":       RefusalNoListeners,
-	"RefusalNoListenerMatches": RefusalNoListenerMatches,
-	"RefusalListenerQuota":     RefusalListenerQuota,
-	"RefusalListenerLost":      RefusalListenerLost,
-	"RefusalListenerBusy":      RefusalListenerBusy,
-	"RefusalAcceptTimeout":     RefusalAcceptTimeout,
-	"RefusalUnknownRendezvous": RefusalUnknownRendezvous,
-	"RefusalBadStatusCode":     RefusalBadStatusCode,
-	"RefusalRejectionRecorded": RefusalRejectionRecorded,
-	"RefusalBadTarget":         RefusalBadTarget,
-	"RefusalTargetByte":        RefusalTargetByte,
-	"RefusalPathEscape":        RefusalPathEscape,
-	"RefusalQueryEscape":       RefusalQueryEscape,
-	"RefusalNotWebSocket":      RefusalNotWebSocket,
-	"RefusalUpgradeOutside":    RefusalUpgradeOutside,
-	"RefusalBadUpgrade":        RefusalBadUpgrade,
-	"RefusalBadVersion":        RefusalBadVersion,
-	"RefusalBadHead":           RefusalBadHead,
-	"RefusalBadHTTPVersion":    RefusalBadHTTPVersion,
-	"RefusalHeadTooLarge":      RefusalHeadTooLarge,
-	"RefusalHeadTimeout":       RefusalHeadTimeout,
-	"RefusalHTTPNotRelayed":    RefusalHTTPNotRelayed,
-	"RefusalUnknownAction":     RefusalUnknownAction("dance"),
-	"RefusalTooManyFailures":   RefusalTooManyFailures,
-	"RefusalOverloaded":        RefusalOverloaded,
-	"RefusalDraining":          RefusalDraining,
-	"RefusalInternal":          RefusalInternal,
-	"RefusalReplaced":          RefusalReplaced,
-	"RefusalEntityRemoved":     RefusalEntityRemoved,
-	"RefusalListenerSilent":    RefusalListenerSilent,
-	"RefusalMessageInvalid":    RefusalMessageInvalid,
+	"RefusalMissingToken":             RefusalMissingToken,
+	"RefusalMalformedToken":           RefusalMalformedToken,
+	"RefusalInvalidSignature":         RefusalInvalidSignature,
+	"RefusalInvalidAudience":          RefusalInvalidAudience,
+	"RefusalExpiredToken":             RefusalExpiredToken(time.Unix(1893456000, 0)),
+	"RefusalMissingClaim":             RefusalMissingClaim("Listen"),
+	"RefusalNoSuchEntity":             RefusalNoSuchEntity,
+	"RefusalNoListeners":              RefusalNoListeners,
+	"RefusalNoListenerMatches":        RefusalNoListenerMatches,
+	"RefusalListenerQuota":            RefusalListenerQuota,
+	"RefusalListenerLost":             RefusalListenerLost,
+	"RefusalListenerBusy":             RefusalListenerBusy,
+	"RefusalAcceptTimeout":            RefusalAcceptTimeout,
+	"RefusalUnknownRendezvous":        RefusalUnknownRendezvous,
+	"RefusalBadStatusCode":            RefusalBadStatusCode,
+	"RefusalRejectionRecorded":        RefusalRejectionRecorded,
+	"RefusalBadTarget":                RefusalBadTarget,
+	"RefusalTargetByte":               RefusalTargetByte,
+	"RefusalPathEscape":               RefusalPathEscape,
+	"RefusalQueryEscape":              RefusalQueryEscape,
+	"RefusalNotWebSocket":             RefusalNotWebSocket,
+	"RefusalUpgradeOutside":           RefusalUpgradeOutside,
+	"RefusalBadUpgrade":               RefusalBadUpgrade,
+	"RefusalBadVersion":               RefusalBadVersion,
+	"RefusalBadHead":                  RefusalBadHead,
+	"RefusalBadHTTPVersion":           RefusalBadHTTPVersion,
+	"RefusalHeadTooLarge":             RefusalHeadTooLarge,
+	"RefusalHeadTimeout":              RefusalHeadTimeout,
+	"RefusalUnknownAction":            RefusalUnknownAction("dance"),
+	"RefusalTooManyFailures":          RefusalTooManyFailures,
+	"RefusalOverloaded":               RefusalOverloaded,
+	"RefusalDraining":                 RefusalDraining,
+	"RefusalInternal":                 RefusalInternal,
+	"RefusalReplaced":                 RefusalReplaced,
+	"RefusalEntityRemoved":            RefusalEntityRemoved,
+	"RefusalListenerSilent":           RefusalListenerSilent,
+	"RefusalMessageInvalid":           RefusalMessageInvalid,
+	"RefusalMethod":                   RefusalMethod,
+	"RefusalExpectation":              RefusalExpectation,
+	"RefusalTransferCoding":           RefusalTransferCoding,
+	"RefusalBadFraming":               RefusalBadFraming,
+	"RefusalUpgradeWithoutConnection": RefusalUpgradeWithoutConnection,
+	"RefusalBodyTimeout":              RefusalBodyTimeout,
+	"RefusalRequestAcceptTimeout":     RefusalRequestAcceptTimeout,
+	"RefusalResponseTimeout":          RefusalResponseTimeout,
+	"RefusalListenerGone":             RefusalListenerGone,
+	"RefusalBadResponse":              RefusalBadResponse,
+	"RefusalResponseTooLarge":         RefusalResponseTooLarge,
 }
 
 // TestStatusTable compares the table with testdata/status.golden. After a
@@ -117,6 +127,31 @@ func declaredRefusals(t *testing.T) []string {
 	return slices.DeleteFunc(names, func(name string) bool {
 		return !strings.HasPrefix(name, "Refusal")
 	})
+}
+
+// TestHTTPCodes has the code of each status of the table, and of others.
+func TestHTTPCodes(t *testing.T) {
+	for name, r := range refusals {
+		if r.Status != 0 && httpCodes[r.Status] == "" {
+			t.Errorf("%s: status %d has no code", name, r.Status)
+		}
+	}
+	for _, c := range []struct {
+		status int
+		want   string
+	}{
+		{401, "TokenMissingOrInvalid"}, {403, "Forbidden"}, {404, "EndpointNotFound"},
+		{504, "GatewayTimeout"}, {500, "InternalServerError"}, {502, "BadGateway"},
+		{503, "ServiceUnavailable"}, {408, "RequestTimeout"}, {413, "ContentTooLarge"},
+		{431, "RequestHeaderFieldsTooLarge"}, {417, "ExpectationFailed"},
+		{405, "MethodNotAllowed"}, {400, "BadRequest"}, {501, "NotImplemented"},
+		{429, "TooManyRequests"}, {505, "HTTPVersionNotSupported"},
+		{418, "BadRequest"}, {599, "InternalServerError"}, {0, "InternalServerError"},
+	} {
+		if got := (&Refusal{Status: c.status}).HTTPCode(); got != c.want {
+			t.Errorf("%d: got %s, want %s", c.status, got, c.want)
+		}
+	}
 }
 
 func TestRefusalDetails(t *testing.T) {

@@ -67,6 +67,10 @@ type Target struct {
 	Token      string // sb-hc-token, form-decoded
 	Rendezvous string // sb-hc-rendezvous: the secret of a rendezvous address
 
+	// sb-hc-sas-key-name and sb-hc-sas-key, form-decoded, a key in the URL.
+	// Most gateways do not look at them; a malformed one reads as empty.
+	KeyName, Key string
+
 	// Rejection is set if Action is ActionAccept and the listener rejects.
 	Rejection *Rejection
 }
@@ -108,6 +112,8 @@ const (
 	paramRendezvous
 	paramStatusCode
 	paramStatusDescription
+	paramKeyName
+	paramKey
 	paramsPrefixed // the ones above have the prefix
 
 	// Without prefix, and only after our own sb-hc-id.
@@ -124,6 +130,8 @@ var paramNames = [paramCount]string{
 	paramRendezvous:        "rendezvous",
 	paramStatusCode:        "statuscode",
 	paramStatusDescription: "statusdescription",
+	paramKeyName:           "sas-key-name",
+	paramKey:               "sas-key",
 	paramBareCode:          "statuscode",
 	paramBareDescription:   "statusdescription",
 }
@@ -236,7 +244,7 @@ func findParam(name string, first, end parameter) parameter {
 func (t *Target) takeParams(values *[paramCount]string, seen *[paramCount]bool) error {
 	for p := range paramsPrefixed {
 		decoded, err := url.QueryUnescape(values[p])
-		if err != nil {
+		if err != nil && p != paramKeyName && p != paramKey {
 			return RefusalQueryEscape
 		}
 		values[p] = decoded
@@ -246,6 +254,7 @@ func (t *Target) takeParams(values *[paramCount]string, seen *[paramCount]bool) 
 	t.ID = values[paramID]
 	t.Token = values[paramToken]
 	t.Rendezvous = values[paramRendezvous]
+	t.KeyName, t.Key = values[paramKeyName], values[paramKey]
 	if t.Action != ActionAccept {
 		return nil
 	}

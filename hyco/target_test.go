@@ -235,6 +235,22 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+func TestKeyParameters(t *testing.T) {
+	for _, c := range []struct{ name, query, keyName, key, rest string }{
+		{"none", "a=1", "", "", "a=1"},
+		{"both", "sb-hc-sas-key-name=Root%20x&a=1&SB-HC-SAS-KEY=k%2B%2f%3D", "Root x", "k+/=", "a=1"},
+		{"form-encoded", "sb-hc-sas-key=a+b", "", "a b", ""},
+		{"first of several", "sb-hc-sas-key=a&sb-hc-sas-key=b&sb-hc-sas-key-name=n", "n", "a", ""},
+		{"malformed", "sb-hc-sas-key-name=%&sb-hc-sas-key=%zz", "", "", ""},
+		{"rest of a name", "sb-hc-sas-keys=a&sb-hc-sas-key-names=b&sb-hc-sas=c", "", "", ""},
+	} {
+		target, err := ParseTarget("/hyco?" + c.query)
+		if err != nil || target.KeyName != c.keyName || target.Key != c.key || target.Query != c.rest {
+			t.Errorf("%s: got %+v, %v", c.name, target, err)
+		}
+	}
+}
+
 func TestRejectionAnswer(t *testing.T) {
 	long := strings.Repeat("x", MaxReasonPhrase)
 	for _, c := range []struct {

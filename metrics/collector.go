@@ -26,6 +26,7 @@ type Gauges struct {
 	Listeners       func() int   // Registered listeners.
 	Pending         func() int   // Senders that wait.
 	HeadBytes       func() int64 // Memory of request heads in progress.
+	BodyBytes       func() int64 // Memory of request bodies for control channels.
 	DescriptorsOpen func() int   // Open file descriptors.
 	DescriptorsMax  func() int   // Their limit.
 }
@@ -83,6 +84,12 @@ var (
 		"Handshakes of listeners.", "result")
 	senderConnects = desc("sender_connects_total",
 		"Handshakes of senders.", "result", "code")
+	httpRequests = desc("http_requests_total",
+		"Responses to relayed HTTP requests, those of the gateway included.", "code")
+	httpBytes = desc("http_bytes_total",
+		"Bytes of the bodies of relayed HTTP requests and responses.", "direction")
+	httpBodyBytes = desc("http_body_bytes",
+		"Memory of request bodies that are on their way to a control channel.")
 	acceptTimeouts = desc("accept_timeouts_total",
 		"Senders for which no listener came in time.")
 	failureLimiter = desc("failure_limiter_total",
@@ -211,6 +218,14 @@ func (c *collector) collectGateway(ch chan<- prometheus.Metric) {
 			ch <- counter(senderConnects, n, connectResult(status), strconv.Itoa(status))
 		}
 	}
+	for status := range g.httpRequests {
+		if n := g.httpRequests[status].Load(); n > 0 {
+			ch <- counter(httpRequests, n, strconv.Itoa(status))
+		}
+	}
+	ch <- counter(httpBytes, g.HTTPBytesToListener.Load(), "to_listener")
+	ch <- counter(httpBytes, g.HTTPBytesToSender.Load(), "to_sender")
+	g.httpSeconds.Collect(ch)
 	ch <- counter(acceptTimeouts, g.AcceptTimeouts.Load())
 	ch <- counter(failureLimiter, g.FailuresHeld.Load(), "held")
 	ch <- counter(failureLimiter, g.FailuresRefused.Load(), "refused")
@@ -238,8 +253,13 @@ func (c *collector) collectGauges(ch chan<- prometheus.Metric) {
 			ch <- gauge(row.desc, float64(row.value()))
 		}
 	}
-	if f := c.Gauges.HeadBytes; f != nil {
-		ch <- gauge(headBytes, float64(f()))
+	for _, row := range []struct {
+		desc  *prometheus.Desc
+		value func() int64
+	}{{headBytes, c.Gauges.HeadBytes}, {httpBodyBytes, c.Gauges.BodyBytes}} {
+		if row.value != nil {
+			ch <- gauge(row.desc, float64(row.value()))
+		}
 	}
 	b := c.Build
 	ch <- gauge(buildInfo, 1, b.Version, b.Revision, b.GoVersion)

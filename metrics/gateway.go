@@ -29,8 +29,15 @@ type Gateway struct {
 	// Draining is true from the first step of a drain on.
 	Draining atomic.Bool
 
+	// HTTPBytesToListener and HTTPBytesToSender count the bodies of relayed
+	// HTTP requests and responses, without framing.
+	HTTPBytesToListener atomic.Uint64
+	HTTPBytesToSender   atomic.Uint64
+
 	listenerConnects statusCounts
 	senderConnects   statusCounts
+	httpRequests     statusCounts
+	httpSeconds      prometheus.Histogram
 	rendezvous       prometheus.Histogram
 	authFailures     *prometheus.CounterVec
 	throttled        *prometheus.CounterVec
@@ -72,6 +79,13 @@ func NewGateway() *Gateway {
 			NativeHistogramBucketFactor:    1.1,
 			NativeHistogramMaxBucketNumber: 100,
 		}),
+		httpSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:                           "relay_http_request_seconds",
+			Help:                           "Time from an HTTP request's head to the head of its response.",
+			Buckets:                        rendezvousBuckets,
+			NativeHistogramBucketFactor:    1.1,
+			NativeHistogramMaxBucketNumber: 100,
+		}),
 		authFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_auth_failures_total",
 			Help: "Requests without a token that authorizes them, by reason.",
@@ -89,6 +103,13 @@ func (g *Gateway) ListenerConnect(status int) { g.listenerConnects.add(status) }
 // SenderConnect counts the answer to a sender's handshake, by the gateway or
 // by a listener that rejects.
 func (g *Gateway) SenderConnect(status int) { g.senderConnects.add(status) }
+
+// HTTPResponse counts a response to an HTTP request, by a listener or by the
+// gateway, d after the request's head.
+func (g *Gateway) HTTPResponse(status int, d time.Duration) {
+	g.httpRequests.add(status)
+	g.httpSeconds.Observe(d.Seconds())
+}
 
 // Rendezvous records how long a sender waited for its rendezvous connection.
 func (g *Gateway) Rendezvous(d time.Duration) { g.rendezvous.Observe(d.Seconds()) }

@@ -23,6 +23,11 @@ const (
 	RoleRelayedSender
 	// RoleRelayedListener: the listener's end of a relayed connection.
 	RoleRelayedListener
+	// RoleHTTPSender: a sender's connection with an HTTP request in progress.
+	// Between two requests it is RoleHead again.
+	RoleHTTPSender
+	// RoleHTTPListener: a rendezvous connection that carries an HTTP request.
+	RoleHTTPListener
 	// RoleClosing: the last bytes are on their way out.
 	RoleClosing
 
@@ -36,6 +41,8 @@ var roleNames = [roleCount]string{
 	RoleRendezvous:      "rendezvous",
 	RoleRelayedSender:   "relayed_sender",
 	RoleRelayedListener: "relayed_listener",
+	RoleHTTPSender:      "http_sender",
+	RoleHTTPListener:    "http_listener",
 	RoleClosing:         "closing",
 }
 

@@ -73,6 +73,11 @@ func TestScrape(t *testing.T) {
 	g.SenderConnect(200) // A listener rejects with it: no success.
 	g.SenderConnect(-1)
 	g.SenderConnect(1000)
+	g.HTTPResponse(200, 20*time.Millisecond)
+	g.HTTPResponse(200, 0)
+	g.HTTPResponse(504, time.Minute)
+	g.HTTPBytesToListener.Add(6)
+	g.HTTPBytesToSender.Add(7)
 	g.Rendezvous(20 * time.Millisecond)
 	g.AuthFailure("ExpiredToken")
 	g.Throttled("listeners_max")
@@ -87,6 +92,7 @@ func TestScrape(t *testing.T) {
 			Listeners:       func() int { return 11 },
 			Pending:         func() int { return 12 },
 			HeadBytes:       func() int64 { return 13 },
+			BodyBytes:       func() int64 { return 16 },
 			DescriptorsOpen: func() int { return 14 },
 			DescriptorsMax:  func() int { return 15 },
 		},
@@ -125,6 +131,13 @@ func TestScrape(t *testing.T) {
 		`relay_sender_connects_total{code="504",result="server_error"}`: "1",
 		`relay_sender_connects_total{code="200",result="client_error"}`: "1",
 		`relay_sender_connects_total{code="0",result="server_error"}`:   "2",
+		`relay_http_requests_total{code="200"}`:                         "2",
+		`relay_http_requests_total{code="504"}`:                         "1",
+		`relay_http_bytes_total{direction="to_listener"}`:               "6",
+		`relay_http_bytes_total{direction="to_sender"}`:                 "7",
+		`relay_http_request_seconds_count`:                              "3",
+		`relay_http_request_seconds_bucket{le="0.01"}`:                  "1",
+		`relay_http_body_bytes`:                                         "16",
 		`relay_rendezvous_seconds_count`:                                "1",
 		`relay_rendezvous_seconds_bucket{le="0.01"}`:                    "0",
 		`relay_rendezvous_seconds_bucket{le="0.025"}`:                   "1",
@@ -213,7 +226,7 @@ func TestEveryReasonIsCounted(t *testing.T) {
 	}
 	got = scrape(t, Sources{Loops: loops})
 	for _, r := range CloseReasons() {
-		for i, want := range []string{"7", "1", "2"} {
+		for i, want := range []string{strconv.Itoa(len(Roles())), "1", "2"} {
 			if key := series[i] + `{reason="` + r.String() + `"}`; got[key] != want {
 				t.Errorf("%s = %q, want %s", key, got[key], want)
 			}

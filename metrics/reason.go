@@ -72,6 +72,10 @@ const (
 	CloseSendStalled
 	// CloseHalfIdle: one direction closed, the other idle over its limit.
 	CloseHalfIdle
+	// CloseBodyTimeout: the parts of an HTTP body were too far apart.
+	CloseBodyTimeout
+	// CloseKeepAlive: an HTTP sender sent no further request for its time.
+	CloseKeepAlive
 	// CloseOutputFull: the bounded output queue of the peer was full.
 	CloseOutputFull
 
@@ -113,6 +117,8 @@ var closeReasonNames = [closeReasonCount]string{
 	CloseListenerSilent:  "listener_silent",
 	CloseSendStalled:     "send_stalled",
 	CloseHalfIdle:        "half_idle",
+	CloseBodyTimeout:     "body_timeout",
+	CloseKeepAlive:       "keepalive",
 	CloseOutputFull:      "output_full",
 	CloseDrain:           "drain",
 	CloseInternal:        "internal",

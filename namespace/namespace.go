@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"strings"
+	"time"
 
 	"github.com/relayhouse/relayhouse/sas"
 )
@@ -51,10 +52,46 @@ type Entity struct {
 	UserMetadata string
 	// ListenersMax is 0 for the gateway's default.
 	ListenersMax int
+	// HTTPResponseTimeout is how long a listener may take to begin its response
+	// to an HTTP request; 0 is the gateway's default, Never no limit. Source:
+	// docs/protocol.md, section 5.7.
+	HTTPResponseTimeout time.Duration
+	// HTTPBodyGap is the longest silence within the body of an HTTP request or
+	// response, with 0 and Never as before.
+	HTTPBodyGap time.Duration
+	// HTTPDelivery says how HTTP requests travel to a listener.
+	HTTPDelivery Delivery
 	// Rules are valid for this entity only, at most RulesMax.
 	Rules []Rule
 
 	key string // set by NewSnapshot
+}
+
+// Never is the time of an entity that has no limit.
+const Never time.Duration = -1
+
+// Delivery says how HTTP requests travel to a listener. Source:
+// docs/protocol.md, section 5.2.
+type Delivery uint8
+
+const (
+	// DeliveryAuto sends what is short on the control channel and the rest
+	// through a rendezvous connection.
+	DeliveryAuto Delivery = iota
+	// DeliveryRendezvous sends everything through rendezvous connections, so
+	// that responses stream from their first byte.
+	DeliveryRendezvous
+)
+
+// String returns auto or rendezvous, as in the file.
+func (d Delivery) String() string {
+	switch d {
+	case DeliveryAuto:
+		return "auto"
+	case DeliveryRendezvous:
+		return "rendezvous"
+	}
+	return "unknown"
 }
 
 // Key names the entity among all namespaces and stays the same from snapshot
@@ -78,6 +115,9 @@ func (n *Namespace) Name() string { return n.name }
 
 // Host returns the first host name, or the name if there is none.
 func (n *Namespace) Host() string { return n.host }
+
+// AnyHost says whether every host name is one of n: it has none of its own.
+func (n *Namespace) AnyHost() bool { return len(n.hosts) == 0 }
 
 // Entities returns the entities in the order of their definition. The slice is
 // shared; do not change it.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/relayhouse/relayhouse/sas"
 )
@@ -163,6 +164,50 @@ func TestStore(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestSwapOfHTTPSettings: who asks the store next finds the new settings, and
+// no entity is removed, so that listeners stay.
+func TestSwapOfHTTPSettings(t *testing.T) {
+	var store Store
+	d := Definition{Name: "n", HybridConnections: entities("a", "b")}
+	store.Swap(newSnapshot(t, d))
+	var removed [][]string
+	store.OnChange(func(previous, next *Snapshot) {
+		removed = append(removed, previous.Removed(next))
+	})
+	before, _ := store.Load().Lookup("").Find("a/x")
+	for i, change := range []Entity{
+		{HTTPResponseTimeout: 5 * time.Second},
+		{HTTPResponseTimeout: Never, HTTPBodyGap: time.Minute},
+		{HTTPBodyGap: Never, HTTPDelivery: DeliveryRendezvous},
+		{},
+	} {
+		change.Name, change.RequiresClientAuthorization = "a", true
+		d.HybridConnections[0] = change
+		store.Swap(newSnapshot(t, d))
+		e, _ := store.Load().Lookup("").Find("a/x")
+		if e.HTTPResponseTimeout != change.HTTPResponseTimeout ||
+			e.HTTPBodyGap != change.HTTPBodyGap || e.HTTPDelivery != change.HTTPDelivery {
+			t.Errorf("change %d: got %+v", i, e)
+		}
+		if e.Key() != before.Key() || len(removed[i]) != 0 {
+			t.Errorf("change %d: key %s, was %s; removed %v", i, e.Key(), before.Key(), removed[i])
+		}
+	}
+	if before.HTTPResponseTimeout != 0 || before.HTTPDelivery != DeliveryAuto {
+		t.Errorf("a snapshot changed: %+v", before)
+	}
+}
+
+func TestDeliveryNames(t *testing.T) {
+	for d, want := range map[Delivery]string{
+		DeliveryAuto: "auto", DeliveryRendezvous: "rendezvous", 2: "unknown",
+	} {
+		if d.String() != want {
+			t.Errorf("%d is %s, want %s", d, d, want)
+		}
 	}
 }
 

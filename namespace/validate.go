@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/relayhouse/relayhouse/sas"
@@ -28,6 +29,10 @@ const (
 	UserMetadataMax = 1024
 	// ListenersMaxMax bounds Entity.ListenersMax; it is ours.
 	ListenersMaxMax = 10000
+	// HTTPTimeMin and HTTPTimeMax bound Entity.HTTPResponseTimeout and
+	// Entity.HTTPBodyGap, next to 0 and Never; they are ours.
+	HTTPTimeMin = time.Second
+	HTTPTimeMax = 24 * time.Hour
 
 	hostMax = 253 // bytes of a host name; RFC 1035 section 2.3.4
 )
@@ -106,7 +111,18 @@ func (v *validator) entity(path string, e *Entity) {
 	if e.ListenersMax < 0 || e.ListenersMax > ListenersMaxMax {
 		v.add(path+".listeners_max", "0–10000", strconv.Itoa(e.ListenersMax))
 	}
+	v.httpTime(path+".http_response_timeout", e.HTTPResponseTimeout)
+	v.httpTime(path+".http_body_gap", e.HTTPBodyGap)
+	if e.HTTPDelivery > DeliveryRendezvous {
+		v.add(path+".http_delivery", "auto or rendezvous", strconv.Itoa(int(e.HTTPDelivery)))
+	}
 	v.rules(path, e.Rules)
+}
+
+func (v *validator) httpTime(path string, d time.Duration) {
+	if d != 0 && d != Never && (d < HTTPTimeMin || d > HTTPTimeMax) {
+		v.add(path, "1s–24h, Never, or 0 for the gateway's", d.String())
+	}
 }
 
 func (v *validator) rules(path string, rules []Rule) {

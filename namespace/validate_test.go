@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/relayhouse/relayhouse/sas"
 )
@@ -27,6 +28,12 @@ func changeRule(f func(r *Rule)) func(d *Definition) {
 
 func changeEntity(f func(e *Entity)) func(d *Definition) {
 	return func(d *Definition) { f(&d.HybridConnections[1]) }
+}
+
+func changeHTTP(responseTimeout, bodyGap time.Duration, d Delivery) func(d *Definition) {
+	return changeEntity(func(e *Entity) {
+		e.HTTPResponseTimeout, e.HTTPBodyGap, e.HTTPDelivery = responseTimeout, bodyGap, d
+	})
 }
 
 var validateCases = []struct {
@@ -86,6 +93,16 @@ var validateCases = []struct {
 	{"", changeEntity(func(e *Entity) { e.ListenersMax = 10000 })},
 	{"hybrid_connections[1].listeners_max", changeEntity(func(e *Entity) { e.ListenersMax = -1 })},
 	{"hybrid_connections[1].listeners_max", changeEntity(func(e *Entity) { e.ListenersMax = 10001 })},
+	{"", changeHTTP(Never, Never, DeliveryRendezvous)},
+	{"", changeHTTP(HTTPTimeMin, HTTPTimeMax, DeliveryAuto)},
+	{"hybrid_connections[1].http_response_timeout", changeHTTP(HTTPTimeMin-1, 0, 0)},
+	{"hybrid_connections[1].http_response_timeout", changeHTTP(HTTPTimeMax+1, 0, 0)},
+	{"hybrid_connections[1].http_response_timeout", changeHTTP(1, 0, 0)},
+	{"hybrid_connections[1].http_response_timeout", changeHTTP(-time.Second, 0, 0)},
+	{"hybrid_connections[1].http_body_gap", changeHTTP(0, HTTPTimeMin-1, 0)},
+	{"hybrid_connections[1].http_body_gap", changeHTTP(0, HTTPTimeMax+1, 0)},
+	{"hybrid_connections[1].http_body_gap", changeHTTP(0, Never-1, 0)},
+	{"hybrid_connections[1].http_delivery", changeHTTP(0, 0, DeliveryRendezvous+1)},
 	{"hybrid_connections[1].authorization_rules[0].rights",
 		changeEntity(func(e *Entity) { e.Rules = []Rule{{Name: "r", PrimaryKey: "k"}} })},
 }

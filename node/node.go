@@ -17,6 +17,7 @@ import (
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/gateway"
 	"github.com/relayhouse/relayhouse/gatewaystore"
+	"github.com/relayhouse/relayhouse/hyco"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
 )
@@ -144,7 +145,19 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 		FailureBurst:      c.Gateway.FailureBurst,
 		FailureDelay:      c.Gateway.FailureDelay,
 		FailureHeldMax:    c.Gateway.FailureHeldMax,
-		Namespaces:        n.namespaces,
+		HTTP: gateway.HTTPConfig{
+			ResponseTimeout:  c.HTTP.ResponseTimeout,
+			BodyGap:          c.HTTP.BodyGap,
+			KeepAlive:        c.HTTP.Keepalive,
+			CollectTime:      c.HTTP.CollectTime,
+			SendStall:        c.Relay.SendStall,
+			BodyMemory:       c.HTTP.BodyMemory,
+			RawTarget:        c.HTTP.RequestTarget == "raw",
+			Forwarded:        forwarded(c.HTTP.Forwarded),
+			NoListenerStatus: c.HTTP.NoListenerStatus,
+			KeyParameters:    c.HTTP.KeyParameters,
+		},
+		Namespaces: n.namespaces,
 		Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{
 			Skew:               c.Gateway.TokenSkew,
 			CacheMax:           c.Gateway.TokenCache,
@@ -155,6 +168,19 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 		History:  n.history,
 		Log:      n.log,
 	})
+}
+
+// forwarded is the value of http.forwarded as the protocol's package knows it.
+func forwarded(text string) hyco.Forwarded {
+	switch text {
+	case "x-forwarded":
+		return hyco.ForwardedX
+	case "forwarded":
+		return hyco.ForwardedRFC
+	case "both":
+		return hyco.ForwardedAll
+	}
+	return hyco.ForwardedOff
 }
 
 func (n *Node) newEngine() (*engine.Engine, error) {
@@ -192,6 +218,7 @@ func (n *Node) listen(counters *metrics.Gateway) error {
 			Listeners:       n.gateway.Listeners,
 			Pending:         n.gateway.Pending,
 			HeadBytes:       n.gateway.HeadMemory,
+			BodyBytes:       n.gateway.BodyMemory,
 			DescriptorsOpen: descriptors,
 			DescriptorsMax:  func() int { return n.descriptorsMax },
 		},

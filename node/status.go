@@ -80,6 +80,7 @@ func (n *Node) Pools() []admin.Pool {
 	return []admin.Pool{
 		{Name: "leftover", Used: n.engine.Held(), Peak: peak, BytesMax: n.cfg.Limits.LeftoverMemory},
 		{Name: "heads", Used: n.gateway.HeadMemory(), BytesMax: n.cfg.Limits.HeadMemory},
+		{Name: "http_bodies", Used: n.gateway.BodyMemory(), BytesMax: n.cfg.HTTP.BodyMemory},
 	}
 }
 

@@ -18,7 +18,11 @@ type pendingShard[P any] struct {
 
 type pending[P any] struct {
 	party    P
-	deadline time.Time
+	deadline time.Time // zero for none
+}
+
+func (p *pending[P]) expired(now time.Time) bool {
+	return !p.deadline.IsZero() && !now.Before(p.deadline)
 }
 
 // pendingShard selects by the id itself, which is as random as any hash of it.
@@ -39,12 +43,45 @@ func (t *Table[L, P]) Reserve(party P, now time.Time) (ID, error) {
 		t.pendingCount.Add(-1)
 		return ID{}, ErrPendingFull
 	}
+	return t.store(pending[P]{party, now.Add(t.window)}), nil
+}
+
+// Hold is Reserve without a window: the id can be claimed until Drop. An
+// HTTP request's rendezvous address is valid until its response is complete.
+//
+//	Bound:  Config.PendingMax, as for Reserve.
+//	Errors: ErrPendingFull.
+func (t *Table[L, P]) Hold(party P) (ID, error) {
+	if t.pendingCount.Add(1) > t.pendingMax {
+		t.pendingCount.Add(-1)
+		return ID{}, ErrPendingFull
+	}
+	return t.store(pending[P]{party: party}), nil
+}
+
+// store finds a free id.
+func (t *Table[L, P]) store(p pending[P]) ID {
 	for {
-		id := t.newID()
-		if t.pendingShard(id).add(id, pending[P]{party, now.Add(t.window)}) {
-			return id, nil
+		if id := t.newID(); t.pendingShard(id).add(id, p) {
+			return id
 		}
 	}
+}
+
+// Find returns what Claim would and leaves it there, for a caller that has to
+// know who waits before it claims. An id never stands for two parties.
+//
+//	Errors: ErrUnknown, as Claim.
+func (t *Table[L, P]) Find(id ID, now time.Time) (P, error) {
+	s := t.pendingShard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.senders[id]
+	if !ok || p.expired(now) {
+		var none P
+		return none, ErrUnknown
+	}
+	return p.party, nil
 }
 
 // Claim takes the sender out of the table and returns it to the one caller
@@ -78,8 +115,8 @@ func (t *Table[L, P]) Drop(id ID) (P, bool) {
 func (t *Table[L, P]) Pending() int { return int(t.pendingCount.Load()) }
 
 // RangePending calls f for at most limit senders that wait, with the end of
-// their window, in no order. It is a view for operators, as Range is, and does
-// not give away ids. f may call the table.
+// their window or the zero time, in no order. It is a view for operators, as
+// Range is, and does not give away ids. f may call the table.
 func (t *Table[L, P]) RangePending(limit int, f func(party P, deadline time.Time)) {
 	var rows []pending[P]
 	for i := range t.pending {
@@ -111,7 +148,7 @@ func (s *pendingShard[P]) take(id ID, now time.Time) (party P, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.senders[id]
-	if !ok || !now.Before(p.deadline) {
+	if !ok || p.expired(now) {
 		return party, false
 	}
 	delete(s.senders, id)

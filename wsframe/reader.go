@@ -183,5 +183,9 @@ func (r *Reader) control(p []byte, frameDone bool) (Event, error) {
 	return ev, nil
 }
 
+// Remain is the number of payload bytes of the current frame that have not
+// come yet; with an event, what follows its payload in the same frame.
+func (r *Reader) Remain() uint64 { return r.remain }
+
 // Buffered is the number of bytes that r holds of an incomplete message.
 func (r *Reader) Buffered() int { return cap(r.message) }

@@ -124,6 +124,9 @@ func (s *socket) state() engine.Events {
 	if c.peerShut || c.reset {
 		ev |= engine.Hangup
 	}
+	if c.reset {
+		ev |= engine.Broken
+	}
 	return ev
 }
 
@@ -236,7 +239,7 @@ func (p *poller) CloseWrite(fd int) {
 }
 
 // CloseFD ends a connection; bytes that were not read make it a reset.
-func (p *poller) CloseFD(fd int) {
+func (p *poller) CloseFD(fd int, reset bool) {
 	n := p.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -248,7 +251,7 @@ func (p *poller) CloseFD(fd int) {
 	s.poller = nil
 	if c := s.peer; c != nil {
 		c.serverShut, c.serverClosed = true, true
-		if len(c.toServer) > 0 {
+		if reset || len(c.toServer) > 0 {
 			c.reset = true
 			c.toPeer = nil
 		}

@@ -188,7 +188,7 @@ func (p *Peer) Abort() {
 	defer p.net.mu.Unlock()
 	p.reset = true
 	p.toServer, p.toPeer = nil, nil
-	p.net.notify(p.server, engine.Readable|engine.Writable|engine.Hangup)
+	p.net.notify(p.server, engine.Readable|engine.Writable|engine.Hangup|engine.Broken)
 }
 
 // Step lets one loop do one thing and returns false if none has anything to

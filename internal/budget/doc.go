@@ -1,0 +1,3 @@
+// Package budget bounds memory that many connections share. This package may
+// change without notice.
+package budget
