@@ -151,6 +151,7 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		return
 	}
 	if r.head.Method == "CONNECT" { // its target is of a form of its own
+		r.id, r.host = g.trackingID(""), r.head.Get("Host")
 		g.refuse(c, r, hyco.RefusalMethod)
 		return
 	}

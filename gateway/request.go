@@ -254,6 +254,9 @@ func (h *httpRequest) Announce(x *httprelay.Exchange) {
 	}
 	l, refusal := h.g.pickHTTP(h.entity, &h.request.head, h.tried)
 	if refusal != nil {
+		if h.g.draining.Load() {
+			refusal = hyco.RefusalDraining // the listeners have been sent away
+		}
 		x.Fail(refusal)
 		return
 	}

@@ -42,7 +42,7 @@ func (l *listener) respond(raw json.RawMessage) {
 	switch {
 	case err != nil:
 		a.fail(asRefusal(err))
-	case !response.Body:
+	case !response.Body || h.x.Bodyless(response.Status):
 		a.pass(nil, true)
 	default:
 		l.answer = a
@@ -81,11 +81,12 @@ func (l *listener) responseBody(p []byte, fin bool) {
 	}
 }
 
-// passLater sees to it that what has come of a response goes on even if no
-// more comes: from a task, behind what is being read now.
+// passLater sees to it that what has come of a body goes on even if no more
+// comes: from a task, behind what is being read now. The head waits for the
+// first frame, which says whether the body is too large for this channel.
 func (l *listener) passLater() {
 	a := l.answer
-	if a == nil || a.waiting || a.begun && a.parts == nil {
+	if a == nil || a.waiting || a.parts == nil {
 		return
 	}
 	a.waiting = true
@@ -111,12 +112,9 @@ func (l *listener) failAnswer(r *hyco.Refusal) {
 func (a *answer) passParts(fin bool) {
 	p := a.parts
 	a.parts = nil
-	switch {
-	case p != nil:
+	if p != nil {
 		a.pass(p.B, fin)
 		bytebufferpool.Put(p)
-	case !a.begun:
-		a.pass(nil, fin)
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/valyala/bytebufferpool"
-
 	"github.com/relayhouse/relayhouse/httphead"
 	"github.com/relayhouse/relayhouse/hyco"
 	"github.com/relayhouse/relayhouse/internal/ascii"
@@ -25,8 +23,8 @@ const (
 
 // response is the listener's response on its way to the sender.
 type response struct {
-	out     *bytebufferpool.ByteBuffer // not yet written, nil if nothing
-	remain  int64                      // of framedLength
+	out     *[]byte // not yet written, nil if nothing
+	remain  int64   // of framedLength
 	status  int
 	framing framing
 	begun   bool
@@ -41,8 +39,7 @@ func (x *Exchange) Respond(r hyco.Response) {
 	if p.begun || x.phase >= flushing {
 		return
 	}
-	empty := x.method == http.MethodHead || r.Status == http.StatusNoContent ||
-		r.Status == http.StatusNotModified
+	empty := x.Bodyless(r.Status)
 	if !empty && !r.Body && r.Length > 0 {
 		x.Fail(hyco.RefusalBadResponse.Because("it has a Content-Length and no body"))
 		return
@@ -60,13 +57,20 @@ func (x *Exchange) Respond(r hyco.Response) {
 	}
 	now := x.cfg.Now()
 	x.cfg.Counters.HTTPResponse(r.Status, now.Sub(x.req.Start))
-	p.out = bytebufferpool.Get()
-	p.out.B = x.appendHead(p.out.B[:0], &r, empty)
+	p.out = takeBuffer()
+	*p.out = x.appendHead(*p.out, &r, empty)
 	if p.framing == framedEmpty {
 		x.responded()
 		return
 	}
 	x.rearm()
+}
+
+// Bodyless says whether a response of that status has no body, whatever the
+// listener sends. From any loop.
+func (x *Exchange) Bodyless(status int) bool {
+	return x.method == http.MethodHead || status == http.StatusNoContent ||
+		status == http.StatusNotModified
 }
 
 // appendHead appends the response's head.
@@ -122,14 +126,14 @@ func (x *Exchange) Body(data []byte, fin bool) {
 		p.remain -= int64(len(data))
 	}
 	if p.out == nil {
-		p.out = bytebufferpool.Get()
+		p.out = takeBuffer()
 	}
 	switch {
 	case len(data) == 0:
 	case p.framing == framedChunked:
-		p.out.B = httphead.AppendChunk(p.out.B, data)
+		*p.out = httphead.AppendChunk(*p.out, data)
 	default:
-		p.out.B = append(p.out.B, data...)
+		*p.out = append(*p.out, data...)
 	}
 	x.cfg.Counters.HTTPBytesToSender.Add(uint64(len(data)))
 	switch {
@@ -137,7 +141,7 @@ func (x *Exchange) Body(data []byte, fin bool) {
 		x.abort(metrics.CloseProtocol)
 	case fin:
 		if p.framing == framedChunked {
-			p.out.B = append(p.out.B, httphead.LastChunk...)
+			*p.out = append(*p.out, httphead.LastChunk...)
 		}
 		x.responded()
 	}
@@ -160,17 +164,17 @@ func (p *response) flush(x *Exchange) {
 	if p.out == nil {
 		return
 	}
-	if len(p.out.B) > 0 {
+	if len(*p.out) > 0 {
 		// The listener is paused while anything is queued, and on a control
 		// channel a body is bounded: so is the queue.
-		x.conn.Write(p.out.B, math.MaxInt)
+		x.conn.Write(*p.out, math.MaxInt)
 	}
 	p.discard()
 }
 
 func (p *response) discard() {
 	if p.out != nil {
-		bytebufferpool.Put(p.out)
+		giveBuffer(p.out)
 		p.out = nil
 	}
 }

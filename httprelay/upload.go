@@ -22,8 +22,8 @@ type upload struct {
 	sent   bool // and its last one
 	paused bool // the listener is the slower one
 	frames int
-	// gathered is data that waits to become part of a larger frame, behind
-	// frameRoom; nil if there is none.
+	// gathered is data that waits to become part of a larger frame; nil if
+	// there is none.
 	gathered *bytebufferpool.ByteBuffer
 }
 
@@ -66,32 +66,34 @@ const frameRoom = wsframe.HeaderMax
 // frame for all of it, the last one with FIN.
 func (x *Exchange) forward(p []byte) {
 	u := &x.upload
-	buf := u.gathered
-	u.gathered = nil
-	if buf == nil {
-		buf = bytebufferpool.Get()
-		buf.B = append(buf.B[:0], make([]byte, frameRoom)...)
-	} else if len(buf.B)+len(p) > frameRoom+engine.BulkBytes {
-		x.sendFrame(buf.B)
-		buf.B = buf.B[:frameRoom]
+	buf := takeBuffer()
+	defer giveBuffer(buf)
+	b := append(*buf, make([]byte, frameRoom)...)
+	if held := u.gathered; held != nil {
+		b = append(b, held.B...)
+		u.gathered = nil
+		bytebufferpool.Put(held)
+		if len(b)+len(p) > frameRoom+engine.BulkBytes {
+			x.sendFrame(b)
+			b = b[:frameRoom]
+		}
 	}
 	for len(p) > 0 && !u.done {
 		n, data, err := u.next(p)
 		if err != nil {
-			bytebufferpool.Put(buf)
 			x.Fail(hyco.RefusalBadFraming.Because(err.Error()))
 			return
 		}
-		buf.B = append(buf.B, data...)
+		b = append(b, data...)
 		p = p[n:]
 	}
-	if u.frames >= gatherAfter && len(buf.B) < gatherBytes && !u.done {
-		u.gathered = buf
+	if u.frames >= gatherAfter && len(b) < gatherBytes && !u.done {
+		u.gathered = bytebufferpool.Get()
+		_, _ = u.gathered.Write(b[frameRoom:])
 		x.rearm()
 		return
 	}
-	x.sendFrame(buf.B)
-	bytebufferpool.Put(buf)
+	x.sendFrame(b)
 	switch {
 	case u.done:
 		x.conn.Pause()
@@ -137,7 +139,7 @@ func (x *Exchange) sendGathered() bool {
 		return false
 	}
 	x.upload.gathered = nil
-	x.sendFrame(buf.B)
+	x.sendFrame(append(make([]byte, frameRoom), buf.B...))
 	bytebufferpool.Put(buf)
 	return true
 }

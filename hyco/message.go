@@ -34,7 +34,7 @@ type ListenerMessage struct {
 	// message holds none or something else than text; no authorizer takes
 	// that, as none takes other garbage.
 	Token string
-	// Response is the object of MessageResponse, unread.
+	// Response is the value of MessageResponse, unread: see ParseResponse.
 	Response json.RawMessage
 	// Name is the first member of MessageUnknown, cleaned and cut for a log.
 	Name string
@@ -46,22 +46,21 @@ type ListenerMessage struct {
 //	        {"injectFault":{…}} or any other object. The first member decides;
 //	        what follows is ignored.
 //	Errors: RefusalMessageInvalid if p is not a JSON object.
-//	Owner:  the message shares no memory with p.
+//	Owner:  Response is a part of p.
 //	Source: docs/protocol.md, sections 2.2 and 2.5.
 func ParseListenerMessage(p []byte) (ListenerMessage, error) {
 	var m ListenerMessage
-	d := json.NewDecoder(bytes.NewReader(p))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') || !json.Valid(p) {
+	text := bytes.Trim(p, jsonBlanks)
+	if len(text) == 0 || text[0] != '{' || !json.Valid(text) {
 		return m, RefusalMessageInvalid
 	}
-	if !d.More() {
+	members := readInside(string(text))
+	if !members.more() {
 		return m, nil
 	}
-	member, err := d.Token()
-	name, ok := member.(string)
-	if err != nil || !ok {
-		return m, RefusalMessageInvalid
-	}
+	name := scalar(members.name())
+	at := members.at
+	end := at + len(members.value())
 	for k, known := range messageNames {
 		if name == known {
 			m.Kind = MessageKind(k)
@@ -70,13 +69,11 @@ func ParseListenerMessage(p []byte) (ListenerMessage, error) {
 	switch m.Kind {
 	case MessageRenewToken:
 		var renewal struct{ Token string }
-		if d.Decode(&renewal) == nil {
+		if json.Unmarshal(text[at:end], &renewal) == nil {
 			m.Token = renewal.Token
 		}
 	case MessageResponse:
-		if d.Decode(&m.Response) != nil {
-			return ListenerMessage{}, RefusalMessageInvalid
-		}
+		m.Response = text[at:end]
 	case MessageUnknown:
 		const nameMax = 64
 		m.Name = string(appendClean(nil, name, nameMax))

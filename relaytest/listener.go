@@ -4,16 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/coder/websocket"
 )
 
-// acceptsMax bounds the accept messages that a Listener keeps unread.
+// acceptsMax bounds the accept messages, and the requests, that a Listener
+// keeps unread.
 const acceptsMax = 4096
 
 // Accept is an accept message.
@@ -32,11 +33,15 @@ type Accept struct {
 type Listener struct {
 	Answer Answer // to its handshake
 
-	n       *Client
-	ws      *websocket.Conn
-	accepts chan Accept
-	done    chan struct{} // closed when the channel has ended
-	err     error         // how; read after done
+	n        *Client
+	ws       *websocket.Conn
+	accepts  chan Accept
+	requests chan *Request
+	done     chan struct{} // closed when the channel has ended
+	err      error         // how; read after done
+
+	bodyOf     *Request   // of which the body is the next message; read's own
+	responding sync.Mutex // a response and its body are one
 }
 
 // Listen opens a control channel. Without a token it takes one of RootRule.
@@ -60,7 +65,8 @@ func (p *Pending) Listener(t testing.TB) *Listener {
 	c := p.Conn(t)
 	l := &Listener{
 		Answer: c.Answer, n: p.client, ws: c.ws,
-		accepts: make(chan Accept, acceptsMax), done: make(chan struct{}),
+		accepts: make(chan Accept, acceptsMax), requests: make(chan *Request, acceptsMax),
+		done: make(chan struct{}),
 	}
 	go l.read()
 	t.Cleanup(func() {
@@ -78,13 +84,10 @@ func (l *Listener) read() {
 			l.err = err
 			return
 		}
-		a, err := parseAccept(p)
-		if err != nil || kind != websocket.MessageText || len(l.accepts) == acceptsMax {
-			l.err = fmt.Errorf("unexpected message %q: %v", p, err)
+		if l.err = l.take(kind == websocket.MessageText, p); l.err != nil {
 			_ = l.ws.CloseNow()
 			return
 		}
-		l.accepts <- a
 	}
 }
 

@@ -107,6 +107,7 @@ func Start(t testing.TB, edit ...func(*config.Config)) *Node {
 	a := started.Addresses()
 	n := &Node{Node: started, Client: NewClient(a.HTTP, a.Admin), log: log}
 	t.Cleanup(func() {
+		n.quiet(t)
 		n.Stop()
 		n.atRest(t)
 		if t.Failed() {
@@ -114,6 +115,21 @@ func Start(t testing.TB, edit ...func(*config.Config)) *Node {
 		}
 	})
 	return n
+}
+
+// quiet waits until HTTP exchanges, whose clients have all gone by now, have
+// ended of themselves.
+func (n *Node) quiet(t testing.TB) {
+	t.Helper()
+	Eventually(t, "no HTTP exchange is left", func() bool {
+		c := n.Connections()
+		return c["http_sender"]+c["http_listener"] == 0
+	})
+	for _, pool := range n.Pools() {
+		if pool.Name == "http_bodies" && pool.Used != 0 {
+			t.Errorf("without an exchange: %d bytes in the pool %s", pool.Used, pool.Name)
+		}
+	}
 }
 
 // atRest checks a node that has been stopped.

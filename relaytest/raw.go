@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -25,12 +26,21 @@ type Raw struct {
 // Raw opens a TCP connection.
 func (n *Client) Raw(t testing.TB) *Raw {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", n.HTTP, Patience)
+	c, err := n.dialRaw()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return &Raw{TCPConn: c.(*net.TCPConn), n: n, r: bufio.NewReader(c)}
+	return c
+}
+
+// dialRaw opens a TCP connection that its user closes.
+func (n *Client) dialRaw() (*Raw, error) {
+	c, err := net.DialTimeout("tcp", n.HTTP, Patience)
+	if err != nil {
+		return nil, err
+	}
+	return &Raw{TCPConn: c.(*net.TCPConn), n: n, r: bufio.NewReader(c)}, nil
 }
 
 // RawListen opens a control channel by hand. The path may have a query.
@@ -227,19 +237,25 @@ func CloseFrame(code int, reason string) Frame {
 // ReadFrame reads one frame, which must not be masked.
 func (c *Raw) ReadFrame(t testing.TB) Frame {
 	t.Helper()
-	c.patience()
-	h, err := ws.ReadHeader(c.r)
+	f, err := c.tryFrame()
 	if err != nil {
 		t.Fatalf("frame: %v", err)
 	}
+	return f
+}
+
+func (c *Raw) tryFrame() (Frame, error) {
+	c.patience()
+	h, err := ws.ReadHeader(c.r)
+	if err != nil {
+		return Frame{}, err
+	}
 	if h.Masked || h.Rsv != 0 {
-		t.Fatalf("frame from the gateway has the header %+v", h)
+		return Frame{}, fmt.Errorf("header %+v from the gateway", h)
 	}
 	f := Frame{h.OpCode, h.Fin, make([]byte, h.Length)}
-	if _, err := io.ReadFull(c.r, f.Payload); err != nil {
-		t.Fatalf("frame: %v", err)
-	}
-	return f
+	_, err = io.ReadFull(c.r, f.Payload)
+	return f, err
 }
 
 // WantFrame reads a frame, which must be this one.
