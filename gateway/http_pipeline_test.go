@@ -107,7 +107,7 @@ func TestHTTPPipelineOfOneThatLeaves(t *testing.T) {
 // TestHTTPPipelineIsBounded: what waits behind a request stays with the sender.
 func TestHTTPPipelineIsBounded(t *testing.T) {
 	t.Parallel()
-	const count, size = 2000, 8000
+	const count, size = 800, 8000
 	n := relaytest.Start(t, func(c *config.Config) { c.Limits.LeftoverMemory = 1 << 20 })
 	l := openListener(t, n)
 	s := n.Raw(t)

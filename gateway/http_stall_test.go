@@ -90,8 +90,8 @@ func TestHTTPListenerStalls(t *testing.T) {
 // kernels keep back before they say that there is room.
 func TestHTTPSlowReceivers(t *testing.T) {
 	t.Parallel()
-	const part, pause = 1 << 20, 50 * time.Millisecond
-	body := long(40 << 20)
+	const part, pause = 1 << 20, short / 10
+	body := long(20 << 20)
 	// slowly reads parts for longer than the stall time, with memory bounded.
 	slowly := func(t *testing.T, n *relaytest.Node, read func() []byte) string {
 		t.Helper()

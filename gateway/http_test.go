@@ -223,7 +223,9 @@ func TestHTTPStreams(t *testing.T) {
 	})
 }
 
-// TestHTTPHeadOfResponseGoesOut: the head does not wait for the body.
+// TestHTTPHeadOfResponseGoesOut: on a rendezvous connection the head does not
+// wait for the body, on a control channel for the first frame of it only, which
+// may show that the body is too long.
 func TestHTTPHeadOfResponseGoesOut(t *testing.T) {
 	t.Parallel()
 	n := relaytest.Start(t)
@@ -237,7 +239,6 @@ func TestHTTPHeadOfResponseGoesOut(t *testing.T) {
 		}
 		to.SendFrame(t, head(r, nil))
 		if control {
-			// The body follows its message: only the first frame shows that it does.
 			to.SendFrame(t, binary(false, ""))
 		}
 		if res := s.ResponseHead(t); res.Framing != relaytest.FramedChunked {

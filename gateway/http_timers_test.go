@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,9 +34,8 @@ func wantDead(t *testing.T, n *relaytest.Node, address string) {
 // within checks how long something took, counted from begin.
 func within(t *testing.T, what string, begin time.Time, least, most time.Duration) {
 	t.Helper()
-	// Timers of the loops may be a tick early, for they do not know when in
-	// the tick they were set.
-	if d := time.Since(begin); d < least-20*time.Millisecond || d > most {
+	// On a busy machine the loops' clock is behind when a timer is set.
+	if d := time.Since(begin); d < least*3/4 || d > most {
 		t.Errorf("%s after %v, want %v to %v", what, d, least, most)
 	}
 }
@@ -46,35 +46,44 @@ func TestHTTPResponseTimeout(t *testing.T) {
 	t.Parallel()
 	const sentence = "The request was routed to the listener but the listener did not respond " +
 		"in the required time."
-	n := relaytest.Start(t, func(c *config.Config) { c.HTTP.ResponseTimeout = short })
-	l := openListener(t, n)
-
+	begin := func(t *testing.T, request func(n *relaytest.Node) string) (
+		*relaytest.Node, *relaytest.Listener, *relaytest.Raw,
+	) {
+		t.Parallel()
+		n := relaytest.Start(t, func(c *config.Config) { c.HTTP.ResponseTimeout = short })
+		l, s := openListener(t, n), n.Raw(t)
+		s.Send(t, request(n))
+		return n, l, s
+	}
 	t.Run("control form", func(t *testing.T) {
-		begin := time.Now()
-		s := n.Ask(t, "POST", openTarget, "body")
+		var start time.Time
+		n, l, s := begin(t, func(n *relaytest.Node) string {
+			start = time.Now()
+			return bodyRequest(n, "body", false)
+		})
 		r := l.NextRequest(t)
 		wantError(t, s.Response(t), 504, "GatewayTimeout", sentence)
-		within(t, "response", begin, short, 10*time.Second)
+		within(t, "response", start, short, 10*time.Second)
 		r.OnControl(t, relaytest.Reply{Parts: []string{"late"}})
 		wantDead(t, n, r.Address)
 		wantRelayed(t, n, s, l)
+		n.WantMetric(t, `relay_http_requests_total{code="504"}`, 1)
 	})
 	t.Run("control form, dialled", func(t *testing.T) {
-		s := n.Ask(t, "GET", openTarget, "")
+		n, l, s := begin(t, func(n *relaytest.Node) string { return get(n) })
 		leg := l.Announced(t).Dial(t)
 		wantError(t, s.Response(t), 504, "GatewayTimeout", sentence)
 		wantLegEnds(t, leg)
 		wantRelayed(t, n, s, l)
 	})
 	t.Run("rendezvous form", func(t *testing.T) {
-		s := n.Ask(t, "POST", openTarget, relaytest.Chunked("body"), relaytest.ChunkedCoding)
+		n, l, s := begin(t, func(n *relaytest.Node) string { return bodyRequest(n, "body", true) })
 		r := l.NextRequest(t)
 		wantError(t, s.Response(t), 504, "GatewayTimeout", sentence)
 		wantLegEnds(t, r.Leg)
 		wantDead(t, n, r.Address)
 		wantRelayed(t, n, s, l)
 	})
-	n.WantMetric(t, `relay_http_requests_total{code="504"}`, 3)
 }
 
 // wantLegEnds waits for the gateway's Close of a rendezvous connection.
@@ -114,14 +123,14 @@ func TestHTTPRequestBodyGap(t *testing.T) {
 		"chunks": n.HTTPRequest("POST", openTarget, "4\r\npart\r\n", relaytest.ChunkedCoding),
 		"length": n.HTTPRequest("POST", openTarget, "part", "Content-Length: 100000"),
 	} {
+		begin := time.Now()
 		s := n.Raw(t)
 		s.Send(t, begun)
 		r := l.Announced(t)
 		leg := r.Dial(t)
 		leg.WantFrame(t, binary(false, "part"))
-		begin := time.Now()
 		wantError(t, s.Response(t), 408, "RequestTimeout")
-		within(t, name, begin, short/2, 10*time.Second)
+		within(t, name, begin, short, 10*time.Second)
 		s.WantEnd(t)
 		wantLegEnds(t, leg)
 	}
@@ -132,41 +141,46 @@ func TestHTTPRequestBodyGap(t *testing.T) {
 func TestHTTPResponseBodyGap(t *testing.T) {
 	t.Parallel()
 	n := relaytest.Start(t, func(c *config.Config) { c.HTTP.BodyGap = short })
-	c := n.RawListen(t, relaytest.Anonymous)
-	for _, tt := range []struct {
+	cases := []*struct {
 		name       string
 		rendezvous bool
 		headers    map[string]any
-		parts      string
+		part       string
+		s, c, on   *relaytest.Raw
 	}{
-		{"rendezvous, chunks", true, nil, "part"},
-		{"rendezvous, length", true, map[string]any{"Content-Length": 100}, "part"},
-		{"rendezvous, no body", true, nil, ""},
-		{"control, chunks", false, nil, "part"},
-		{"control, length", false, map[string]any{"Content-Length": 100}, "part"},
-	} {
-		s := n.Ask(t, "GET", openTarget, "")
-		r := c.Announced(t)
-		on := c
-		if tt.rendezvous {
-			on = r.Dial(t)
+		{name: "rendezvous, chunks", rendezvous: true, part: "part"},
+		{name: "rendezvous, length", rendezvous: true, part: "part",
+			headers: map[string]any{"Content-Length": 100}},
+		{name: "rendezvous, no body", rendezvous: true},
+		{name: "control, chunks", part: "part"},
+		{name: "control, length", part: "part", headers: map[string]any{"Content-Length": 100}},
+	}
+	begin := time.Now()
+	for i, tt := range cases {
+		id := strconv.Itoa(i)
+		tt.c = n.RawListen(t, relaytest.Anonymous+"?sb-hc-id="+id)
+		tt.s = n.Ask(t, "GET", openTarget, "", "Microsoft-Relay-AllowedListeners: "+id)
+		r := tt.c.Announced(t)
+		if tt.on = tt.c; tt.rendezvous {
+			tt.on = r.Dial(t)
 		}
-		on.SendFrame(t, head(r, tt.headers))
-		if tt.parts != "" {
-			on.SendFrame(t, binary(false, tt.parts))
+		tt.on.SendFrame(t, head(r, tt.headers))
+		if tt.part != "" {
+			tt.on.SendFrame(t, binary(false, tt.part))
 		}
-		begin := time.Now()
-		if res := s.WantCut(t); res.Status != 200 || res.Body != tt.parts {
+	}
+	for _, tt := range cases {
+		if res := tt.s.WantCut(t); res.Status != 200 || res.Body != tt.part {
 			t.Errorf("%s: response %v", tt.name, res)
 		}
-		within(t, tt.name, begin, short/2, 10*time.Second)
+		within(t, tt.name, begin, short, 10*time.Second)
 		if tt.rendezvous {
-			wantLegEnds(t, on)
+			wantLegEnds(t, tt.on)
 			continue
 		}
-		on.SendFrame(t, more(true, "late"))
-		on.SendFrame(t, relaytest.Frame{Op: relaytest.OpPing, Fin: true})
-		on.WantFrame(t, relaytest.Frame{Op: relaytest.OpPong, Fin: true})
+		tt.c.SendFrame(t, more(true, "late"))
+		tt.c.SendFrame(t, relaytest.Frame{Op: relaytest.OpPing, Fin: true})
+		tt.c.WantFrame(t, relaytest.Frame{Op: relaytest.OpPong, Fin: true})
 	}
 	n.WantClosed(t, "http_sender", "body_timeout")
 }
@@ -256,10 +270,10 @@ func TestHTTPKeepAlive(t *testing.T) {
 		wantRelayed(t, n, idle, l)
 		passed(t, short/3)
 	}
-	wantRelayed(t, n, idle, l)
 	begin := time.Now()
+	wantRelayed(t, n, idle, l)
 	idle.WantEnd(t)
-	within(t, "end", begin, short/2, 10*time.Second)
+	within(t, "end", begin, short, 10*time.Second)
 	n.WantMetric(t, `relay_connections_closed_total{reason="keepalive"}`, 1)
 
 	half := n.Raw(t)

@@ -341,6 +341,9 @@ func (h *httpRequest) Settle(*httprelay.Exchange) {
 			}
 		})
 	}
+	if h.x.Status() != 0 {
+		return // it ends now
+	}
 	// What goes on may last: the head must not be kept for it.
 	r := h.request
 	h.request = &request{g: r.g, head: httphead.Head{Method: strings.Clone(r.head.Method)},
@@ -350,15 +353,18 @@ func (h *httpRequest) Settle(*httprelay.Exchange) {
 
 // Refusal is the response to a request that fails.
 func (h *httpRequest) Refusal(_ *httprelay.Exchange, r *hyco.Refusal, keep bool) []byte {
-	event := "ListenerReturningHttpResponseFailed"
+	event, level := "ListenerReturningHttpResponseFailed", slog.LevelInfo
 	switch r.Code {
 	case hyco.RefusalRequestAcceptTimeout.Code, hyco.RefusalResponseTimeout.Code:
 		event = "ListenerAcceptingRequestTimeout"
 	case hyco.RefusalNoListeners.Code, hyco.RefusalNoListenerMatches.Code,
 		hyco.RefusalListenerBusy.Code:
-		event = "ListenerAcceptingHttpRequestFailed"
+		// Anybody can cause these on an entity for anonymous senders.
+		event, level = "ListenerAcceptingHttpRequestFailed", slog.LevelDebug
+	case hyco.RefusalOverloaded.Code, hyco.RefusalBadFraming.Code:
+		level = slog.LevelDebug
 	}
-	h.log(slog.LevelInfo, "HTTP request failed", event, slog.String("code", r.Code),
+	h.log(level, "HTTP request failed", event, slog.String("code", r.Code),
 		slog.Int("status", r.Status))
 	return h.request.response(r, keep)
 }

@@ -124,6 +124,9 @@ func (a *answer) pass(p []byte, fin bool) {
 	h, first := a.h, !a.begun
 	a.begun = true
 	take := func(p []byte) {
+		if h.settled {
+			return // it is answered on its rendezvous connection
+		}
 		h.answered = true
 		if first {
 			h.x.Respond(a.response)
@@ -158,8 +161,10 @@ func (a *answer) pass(p []byte, fin bool) {
 
 func (a *answer) fail(r *hyco.Refusal) {
 	a.h.post(func() {
-		a.h.answered = true
-		a.h.x.Fail(r)
+		if !a.h.settled {
+			a.h.answered = true
+			a.h.x.Fail(r)
+		}
 	})
 }
 

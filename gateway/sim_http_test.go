@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -16,6 +17,7 @@ import (
 // simRequest is a request message, as a listener reads it.
 type simRequest struct {
 	Address, ID, Method string
+	RequestTarget       string // its query is the size of the body
 	Body                bool
 }
 
@@ -41,7 +43,7 @@ func (w *simWorld) request(entity, token string) {
 		if w.rnd.IntN(5) == 0 {
 			accept = "Accept: text/event-stream\r\n"
 		}
-		head := "POST /" + entity + "/h HTTP/1.1\r\nHost: sim\r\n" + accept + token
+		head := "POST /" + entity + "/h?" + strconv.Itoa(size) + " HTTP/1.1\r\nHost: sim\r\n" + accept + token
 		if w.rnd.IntN(2) == 0 {
 			head += fmt.Sprintf("Content-Length: %d\r\n\r\n%s", size, body)
 		} else {
@@ -129,6 +131,16 @@ func (c *simClient) requestFrame(f ws.Frame) {
 		c.http.request = nil
 		c.answer(r, c.http.body)
 	}
+}
+
+// unended says that a listener has the whole body of a request, but was not
+// told so.
+func (h *simHTTP) unended() bool {
+	if h.request == nil {
+		return false
+	}
+	_, size, _ := strings.Cut(h.request.RequestTarget, "?")
+	return size == strconv.Itoa(len(h.body))
 }
 
 // answer echoes a body in one of the forms of real listeners.

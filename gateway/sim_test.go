@@ -113,6 +113,10 @@ func (w *simWorld) arrive() {
 	if w.rnd.IntN(6) == 0 {
 		token = ""
 	}
+	if w.gateway.Listeners() == 0 && w.rnd.IntN(2) == 0 {
+		w.dial("listener", "/$hc/open?sb-hc-action=listen", "ServiceBusAuthorization: "+w.token+"\r\n")
+		return
+	}
 	if w.rnd.IntN(2) == 0 {
 		w.request(entity, token)
 		return
@@ -252,6 +256,9 @@ func simSeed(seed uint64) error {
 	for _, c := range w.clients {
 		if c.http.wrong != "" {
 			return errors.New(c.http.wrong)
+		}
+		if c.http.unended() && !c.over {
+			return fmt.Errorf("a %s does not know that its request is whole", c.role)
 		}
 		if c.status == "" && !c.over {
 			return fmt.Errorf("a %s has no answer after %d s", c.role, w.clock.Load()-c.waits)

@@ -153,19 +153,21 @@ func (x *Exchange) sendGathered() bool {
 //	Owner:  the caller puts the buffer back into its pool.
 func (x *Exchange) Message(base, rendezvous string) (*bytebufferpool.ByteBuffer, error) {
 	address := string(hyco.AppendRequestAddress(nil, base, x.req.Target, rendezvous, x.req.ID))
-	text, err := x.requestMessage(address)
+	scratch := takeBuffer()
+	defer giveBuffer(scratch)
+	text, err := x.requestMessage(*scratch, address)
 	if err != nil {
 		return nil, err
 	}
 	if x.control && len(text) > hyco.MaxControlRequest {
 		x.control = false
-		if text, err = x.requestMessage(address); err != nil {
+		if text, err = x.requestMessage(*scratch, address); err != nil {
 			return nil, err
 		}
 	}
 	buf := bytebufferpool.Get()
 	if !x.control {
-		x.text = text
+		x.text = append([]byte(nil), text...)
 		buf.B = wsframe.AppendFrame(buf.B[:0], wsframe.OpText,
 			hyco.AppendRendezvousRequest(nil, address, x.req.ID))
 		return buf, nil
@@ -178,12 +180,12 @@ func (x *Exchange) Message(base, rendezvous string) (*bytebufferpool.ByteBuffer,
 	return buf, nil
 }
 
-// requestMessage is the JSON message with everything but the body. A listener
+// requestMessage appends the JSON message with everything but the body. A listener
 // that has dialled for it is always told of a body, if only an empty one
 // (docs/protocol.md, section 5.2).
-func (x *Exchange) requestMessage(address string) ([]byte, error) {
+func (x *Exchange) requestMessage(dst []byte, address string) ([]byte, error) {
 	r := &x.req
-	return hyco.AppendRequest(make([]byte, 0, r.Size+512), &hyco.Request[httphead.Field]{
+	return hyco.AppendRequest(dst, &hyco.Request[httphead.Field]{
 		Address: address, ID: r.ID, Target: r.Target.RequestTarget(x.cfg.RawTarget),
 		Method: x.method, Via: r.Via, Remote: x.conn.Peer(), Fields: r.Head.Fields,
 		Authorized: r.Authorized, Body: !x.control || x.collected != nil,

@@ -11,28 +11,47 @@ import (
 )
 
 // bug is one planted defect: in file, the only occurrence of the text was
-// becomes the text is.
-type bug struct{ name, file, was, is string }
+// becomes the text is. The simulation of a package should find it.
+type bug struct{ name, pkg, file, was, is string }
+
+// The packages with simulations: relayed connections, and a whole gateway.
+const (
+	relays   = "./engine/simnet"
+	gateways = "./gateway"
+)
 
 var bugs = []bug{
-	{"a drained end does not resume the other one", "engine/splice.go",
+	{"a drained end does not resume the other one", relays, "engine/splice.go",
 		"if !l.settle(c) && m.flags&readable != 0 {", "if !l.settle(c) && false {"},
-	{"a cut header forgets how many bytes it held", "wsframe/rewriter.go",
+	{"a cut header forgets how many bytes it held", relays, "wsframe/rewriter.go",
 		"lo += n - held", "lo += n"},
-	{"a partial write loses its last byte", "engine/splice.go",
+	{"a partial write loses its last byte", relays, "engine/splice.go",
 		"\t\ta.window = windowMin\n\t\tb.queue(p[n:])", "\t\tb.queue(p[n : len(p)-1])"},
-	{"the end of a stream is not passed on", "engine/splice.go",
+	{"the end of a stream is not passed on", relays, "engine/splice.go",
 		"\tb.shut()\n\tl.half(a)", "\tl.half(a)"},
-	{"a full end does not stop the other one", "engine/splice.go",
+	{"a full end does not stop the other one", relays, "engine/splice.go",
 		"a.mate != nil && a.mate.block == nil {\n\t\tif budget", "a.mate != nil {\n\t\tif budget"},
-	{"a Pong is written inside a frame", "engine/splice.go",
+	{"a Pong is written inside a frame", relays, "engine/splice.go",
 		"c.block != nil || !m.rewriter.AtBoundary() ||", "c.block != nil ||"},
-	{"a block is not released at the end", "engine/loop.go",
+	{"a block is not released at the end", relays, "engine/loop.go",
 		"\tc.releaseBlock()\n\tl.forget(c)", "\tl.forget(c)"},
-	{"what waits in the kernel is forgotten at the splice", "engine/splice.go",
+	{"what waits in the kernel is forgotten at the splice", relays, "engine/splice.go",
 		"\t\t\tl.pump(c)", "\t\t\t_ = c"},
-	{"a turn that ends by its budget is not continued", "engine/loop.go",
+	{"a turn that ends by its budget is not continued", relays, "engine/loop.go",
 		"\t_ = l.poller.Rearm(int(c.fd))\n}\n\n// write", "}\n\n// write"},
+
+	{"what is behind a request is lost and its connection kept", gateways, "httprelay/exchange.go",
+		"\t\tx.response.close = true // what", "\t\t// what"},
+	{"the end of a request's body is not marked", gateways, "httprelay/upload.go",
+		"room[:0], u.done, op, size)", "room[:0], false, op, size)"},
+	{"a part of a response on a control channel is lost", gateways, "gateway/response.go",
+		"\t_, _ = a.parts.Write(p)", "\t_ = p"},
+	{"the address of a request is not taken back", gateways, "gateway/request.go",
+		"\t\th.g.table.Drop(h.pending)", "\t\t_ = h"},
+	{"the memory of a request's body is not given back", gateways, "httprelay/exchange.go",
+		"\tx.cfg.Bodies.Give(x.room)", "\t_ = x"},
+	{"the rest of a request's body is read as a request", gateways, "httprelay/upload.go",
+		"\tu.done = u.remain == 0", "\tu.done = true"},
 }
 
 // verdict is the line of the test's output that says what was found.
@@ -95,7 +114,7 @@ func try(b bug) (found string, err error) {
 		return "", err
 	}
 	out, err := exec.Command("go", "test", "-count=1", "-timeout=180s", "-overlay", list,
-		"-run", "^TestSim", "./engine/simnet").CombinedOutput()
+		"-run", "^TestSim", b.pkg).CombinedOutput()
 	if err == nil {
 		return "", nil
 	}
