@@ -12,6 +12,10 @@
 //     coder/websocket, gorilla/websocket and the framer on either side
 //   - ground*_test.go: the ground of a WebSocket conformance suite, on the
 //     sender leg, the rendezvous leg and the control channel
+//   - item_http*_test.go and ground_http*_test.go: the same for relayed HTTP
+//     requests, with a sender at byte level (http_sender_test.go) and a
+//     listener at frame level (http_listener_test.go) that responds as each of
+//     the official listeners does (http_reply_test.go)
 //   - node: the npm packages hyco-ws, ws and websocket, as node:test scripts
 //   - results prints the table at the end of `make interop`
 //

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -183,15 +185,34 @@ func (g *Gateway) URL(path, query string) string {
 	return address
 }
 
-// freeAddress returns a loopback address that was free a moment ago.
+// freePorts are below the ports that systems give out for port 0 and for
+// connections: what is free there stays free until it is used, unless another
+// run of tests takes it.
+const (
+	freePortsFirst = 20_000
+	freePortsCount = 12_000
+)
+
+// nextPort counts the ports of freePorts that have been tried; processes begin
+// at different ones.
+var nextPort atomic.Int64
+
+func init() { nextPort.Store(int64(os.Getpid()) * 97) }
+
+// freeAddress returns a loopback address that was free a moment ago, and that
+// no other call in this process gets.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range freePortsCount {
+		port := freePortsFirst + nextPort.Add(1)%freePortsCount
+		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(port, 10))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // logBuffer collects the process's output.

@@ -196,6 +196,18 @@ func (c *Conn) SendBytes(wire []byte) error {
 	return err
 }
 
+// SendSome writes as many of the bytes as the gateway takes within that time.
+func (c *Conn) SendSome(wire []byte, within time.Duration) (n int, err error) {
+	if err := c.tcp.SetWriteDeadline(time.Now().Add(within)); err != nil {
+		return 0, err
+	}
+	n, err = c.tcp.Write(wire)
+	if IsTimeout(err) {
+		err = nil
+	}
+	return n, err
+}
+
 // Receive reads the next frame of any kind. io.EOF means that the gateway has
 // ended the connection between two frames.
 func (c *Conn) Receive() (Frame, error) {

@@ -19,11 +19,11 @@ const anonymous = 'unauthenticated';
 
 const readyTimeout = 10000; // milliseconds
 
-/** Starts `relayhouse dev`; it ends with the test t. */
-async function start(t) {
+/** Starts `relayhouse dev` with more flags, if any; it ends with the test t. */
+async function start(t, flags = []) {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'relayhouse-'));
   const child = spawn(binary, ['dev', '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0',
-    '--data-dir', data], { stdio: ['ignore', 'pipe', 'pipe'] });
+    '--data-dir', data, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (text) => { log += text; });
@@ -35,6 +35,8 @@ async function start(t) {
     await exited;
     fs.rmSync(data, { recursive: true, force: true });
     if (endedByItself) throw new Error('the gateway ended by itself:\n' + log);
+    // A binary built with -race tells on its output, and goes on.
+    if (log.includes('WARNING: DATA RACE')) throw new Error('a data race:\n' + log);
   });
 
   const file = path.join(data, 'endpoints.json');
@@ -44,16 +46,30 @@ async function start(t) {
     }
     await delay(20);
   }
-  return new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')).http);
+  return new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')).http, child.pid);
 }
 
 class Gateway {
-  constructor(http) { this.http = http; }
+  constructor(http, pid) { this.http = http; this.pid = pid; }
+
+  /** The most memory that the process has had so far, in MiB; Linux tells. */
+  memoryMax() {
+    const status = fs.readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    return Math.round(Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)[1]) / 1024);
+  }
 
   /** The address of an entity; query is what follows the question mark. */
   uri(entity, query) { return `ws://${this.http}/$hc/${entity}?${query}`; }
   listenUri(entity) { return this.uri(entity, 'sb-hc-action=listen'); }
   connectUri(entity) { return this.uri(entity, 'sb-hc-action=connect'); }
+
+  /** The address for relayed HTTP; rest is a suffix, a query or both. */
+  url(entity, rest = '') { return `http://${this.http}/${entity}${rest}`; }
+
+  /** The headers that a sender of HTTP needs for the entity. */
+  authorization(entity) {
+    return entity === anonymous ? {} : { ServiceBusAuthorization: this.token(entity) };
+  }
 
   /** A token as hyco-ws signs it: port kept, no slash at the end. */
   token(entity, seconds = 3600, secret = key) {

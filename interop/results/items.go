@@ -7,8 +7,7 @@ type item struct {
 	notShown  string // why it, or a part of it, is not shown by this suite
 }
 
-// items are those that concern WebSockets. The list's other numbers concern
-// relayed HTTP requests.
+// items is the whole list.
 var items = []item{
 	{1, "1 KiB arrives, both closes complete", ""},
 	{2, "sender half-closes", ""},
@@ -44,17 +43,45 @@ var items = []item{
 	{32, "close codes after a normal close", ""},
 	{33, "closing the listener closes its relays", ""},
 	{34, "renewToken, valid and invalid", ""},
+	{35, "HTTP: GET and POST with small bodies", ""},
+	{36, "HTTP: 65 KiB response, custom phrase", ""},
+	{37, "HTTP: handler that writes nothing", ""},
+	{38, "HTTP: 65 KiB request, empty response", ""},
+	{39, "HTTP: 64 KiB and 64 KiB + 1 both ways", ""},
+	{40, "HTTP: chunked request bodies", ""},
+	{41, "HTTP: response in pieces around 64 KiB", ""},
+	{42, "HTTP: response goes on after 2 s", ""},
+	{43, "HTTP: null status description", ""},
+	{44, "HTTP: custom and empty phrases, code 299", ""},
+	{45, "HTTP: two listeners, 100 requests", ""},
+	{46, "HTTP: repeated headers", ""},
+	{47, "HTTP: the listener sees Host", ""},
+	{48, "HTTP: what listeners see of the query", ""},
+	{49, "HTTP: 501 of a listener without a handler", ""},
+	{50, "HTTP: 500 of a handler that throws", ""},
+	{51, "HTTP: head is fixed once the body has begun", ""},
+	{52, "HTTP: all status codes", ""},
+	{53, "HTTP: all methods, HEAD without a body", ""},
+	{54, "HTTP: allowed listeners", ""},
+	{55, "HTTP: disallowed listeners", ""},
+	{56, "HTTP: path suffix and query", ""},
+	{57, "HTTP: path with blanks", ""},
+	{58, "HTTP: status 202 and a header of the listener", ""},
+	{59, "HTTP: chunked when no length is given, ranges", ""},
+	{60, "HTTP: request target in absolute form", ""},
+	{61, "HTTP: /%252F below the entity", ""},
+	{62, "HTTP: clients of different makers", ""},
 	{63, "no listener: 404", ""},
 	{64, "accept window, single use, 410 for a reject", ""},
 	{65, "26th listener refused, 25 served", ""},
-	{66, "time-outs of relayed HTTP requests", "concerns relayed HTTP requests"},
+	{66, "HTTP: 504 in time, cut after a gap in a body", ""},
 	{67, "1008 at expiry; relays survive", "1001 on the removal of an entity: needs the " +
 		"management of entities, which has its own tests in the gateway"},
 	{68, "tokens are never visible to a listener", ""},
-	{69, "no Via on errors of the gateway", "wantRefusal checks it on every refusal of the " +
-		"other items; Via on answers concerns relayed HTTP requests"},
+	{69, "Via on responses, none on errors of the gateway", ""},
 	{70, "both keys, scopes, rights", ""},
 	{71, "tokens of all client shapes", ""},
-	{72, "odd ends of response bodies", "concerns relayed HTTP requests"},
+	{72, "HTTP: odd ends of response bodies", ""},
 	{73, "garbage renewToken: 1008, then listen again", ""},
+	{74, "runtime information with the listener count", ""},
 }
