@@ -26,7 +26,7 @@ type Raw struct {
 // Raw opens a TCP connection.
 func (n *Client) Raw(t testing.TB) *Raw {
 	t.Helper()
-	c, err := n.dialRaw()
+	c, err := n.TryRaw()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +34,8 @@ func (n *Client) Raw(t testing.TB) *Raw {
 	return c
 }
 
-// dialRaw opens a TCP connection that its user closes.
-func (n *Client) dialRaw() (*Raw, error) {
+// TryRaw is Raw for goroutines other than the test's, which close it.
+func (n *Client) TryRaw() (*Raw, error) {
 	c, err := net.DialTimeout("tcp", n.HTTP, Patience)
 	if err != nil {
 		return nil, err

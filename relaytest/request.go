@@ -67,8 +67,8 @@ func (r Reply) Message(id string) string {
 	return string(text)
 }
 
-// frames are r as a listener sends it.
-func (r Reply) frames(id string) []byte {
+// Frames are r for a request, as a listener sends it.
+func (r Reply) Frames(id string) []byte {
 	b := Frame{OpText, true, []byte(r.Message(id))}.Bytes()
 	op := OpBinary
 	for _, p := range r.Parts {
@@ -137,7 +137,7 @@ func (c *Raw) Announced(t testing.TB) *Request {
 		t.Fatal(err)
 	}
 	r.n = c.n
-	r.respond = func(reply Reply) error { return c.write(reply.frames(r.ID)) }
+	r.respond = func(reply Reply) error { return c.write(reply.Frames(r.ID)) }
 	if r.Control && r.HasBody {
 		r.Body = c.ReadMessage(t)
 	}
@@ -163,15 +163,16 @@ func (r *Request) whole(t testing.TB) *Request {
 // without its members has them then.
 func (r *Request) Dial(t testing.TB) *Raw {
 	t.Helper()
-	if err := r.dial(); err != nil {
+	if err := r.TryDial(); err != nil {
 		t.Fatalf("request %s: %v", r.ID, err)
 	}
 	t.Cleanup(func() { _ = r.Leg.Close() })
 	return r.Leg
 }
 
-func (r *Request) dial() error {
-	c, err := r.n.dialRaw()
+// TryDial is Dial for goroutines other than the test's; Leg is to be closed.
+func (r *Request) TryDial() error {
+	c, err := r.n.TryRaw()
 	if err != nil {
 		return err
 	}
@@ -208,7 +209,7 @@ func (r *Request) dial() error {
 // ReadBody reads the body from the rendezvous connection.
 func (r *Request) ReadBody(t testing.TB) {
 	t.Helper()
-	if err := r.readBody(); err != nil {
+	if err := r.TryReadBody(); err != nil {
 		t.Fatalf("body of the request %s: %v", r.ID, err)
 	}
 }
@@ -217,7 +218,8 @@ func (r *Request) ReadBody(t testing.TB) {
 // docs/protocol.md, section 4.1.
 const frameMax = 65536
 
-func (r *Request) readBody() error {
+// TryReadBody is ReadBody for goroutines other than the test's.
+func (r *Request) TryReadBody() error {
 	var b strings.Builder
 	op := OpBinary
 	for fin := false; !fin; op = OpContinuation {
@@ -235,10 +237,13 @@ func (r *Request) readBody() error {
 // OnControl sends a response on the control channel.
 func (r *Request) OnControl(t testing.TB, reply Reply) {
 	t.Helper()
-	if err := r.respond(reply); err != nil {
+	if err := r.TryControl(reply); err != nil {
 		t.Fatalf("response: %v", err)
 	}
 }
+
+// TryControl is OnControl for goroutines other than the test's.
+func (r *Request) TryControl(reply Reply) error { return r.respond(reply) }
 
 // OnRendezvous sends a response on the rendezvous connection, which it dials if
 // need be.
@@ -247,7 +252,7 @@ func (r *Request) OnRendezvous(t testing.TB, reply Reply) *Raw {
 	if r.Leg == nil {
 		r.Dial(t)
 	}
-	if err := r.Leg.write(reply.frames(r.ID)); err != nil {
+	if err := r.Leg.write(reply.Frames(r.ID)); err != nil {
 		t.Fatalf("response: %v", err)
 	}
 	return r.Leg
@@ -275,15 +280,33 @@ func (c *Raw) WantClosing(t testing.TB, code int) (reason string) {
 }
 
 // Serve answers requests until the test ends, each in a goroutine of its own
-// and where it came from, unless elsewhere. What fails on the way is the
-// sender's to notice.
+// and where it came from. What fails on the way is the sender's to notice.
 func (l *Listener) Serve(t testing.TB, reply func(r *Request) Reply) {
+	l.Handle(t, func(r *Request) {
+		if r.Control {
+			_ = r.TryControl(reply(r))
+			return
+		}
+		if r.TryDial() == nil && r.TryReadBody() == nil && r.Leg.write(reply(r).Frames(r.ID)) == nil {
+			_, _ = r.Leg.tryFrame() // Close
+		}
+	})
+}
+
+// Handle calls f for requests until the test ends, each in a goroutine of its
+// own. A rendezvous connection is closed behind it.
+func (l *Listener) Handle(t testing.TB, f func(r *Request)) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
 			select {
 			case r := <-l.requests:
-				running.Go(func() { r.serve(reply) })
+				running.Go(func() {
+					f(r)
+					if r.Leg != nil {
+						_ = r.Leg.Close()
+					}
+				})
 			case <-l.done:
 				return
 			}
@@ -295,28 +318,10 @@ func (l *Listener) Serve(t testing.TB, reply func(r *Request) Reply) {
 	})
 }
 
-func (r *Request) serve(reply func(r *Request) Reply) {
-	if r.Control {
-		_ = r.respond(reply(r))
-		return
-	}
-	defer func() {
-		if r.Leg != nil {
-			_ = r.Leg.Close()
-		}
-	}()
-	if r.dial() != nil || r.readBody() != nil {
-		return
-	}
-	if r.Leg.write(reply(r).frames(r.ID)) == nil {
-		_, _ = r.Leg.tryFrame() // Close
-	}
-}
-
 // write sends bytes; for goroutines other than the test's.
 func (c *Raw) write(p []byte) error {
 	c.patience()
-	_, err := c.TCPConn.Write(p)
+	_, err := c.Write(p)
 	return err
 }
 
