@@ -189,10 +189,13 @@ func welcome(w io.Writer, a node.Addresses, ns namespace.Definition, dir string)
 	for _, e := range ns.HybridConnections {
 		if !e.RequiresClientAuthorization {
 			p("  npx wscat -c 'ws://%s/$hc/%s'", a.HTTP, e.Name)
+			p("  curl -i http://%s/%s/some/path", a.HTTP, e.Name)
 		} else if len(ns.Rules) > 0 {
 			token := sas.Sign("http://"+a.HTTP+"/"+e.Name, ns.Rules[0].Name,
 				ns.Rules[0].PrimaryKey, time.Now().Add(devTokenLife))
 			p("  npx wscat -c 'ws://%s/$hc/%s' -H 'ServiceBusAuthorization: %s'",
+				a.HTTP, e.Name, token)
+			p("  curl -i http://%s/%s/some/path -H 'ServiceBusAuthorization: %s'",
 				a.HTTP, e.Name, token)
 		}
 	}

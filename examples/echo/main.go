@@ -1,16 +1,19 @@
 // Echo is a Hybrid Connections listener in one page: it registers on an
-// entity, accepts every sender and sends each message back as it came.
+// entity, accepts every sender and sends each message back as it came, and
+// answers every HTTP request with its own body.
 //
 //	relayhouse dev &
 //	go run ./examples/echo --entity unauthenticated
 //	npx wscat -c 'ws://127.0.0.1:8080/$hc/unauthenticated?sb-hc-action=connect'
+//	curl -d hello http://127.0.0.1:8080/unauthenticated/
 //
 // It needs no open port. Everything happens over connections that it dials:
-// one control channel, on which the gateway announces senders, and one
-// rendezvous connection per sender, to the address in the announcement.
+// one control channel, on which the gateway announces senders and requests, and
+// one rendezvous connection for each, to the address in the announcement.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,13 +113,14 @@ func (l *listener) listen(ctx context.Context) (registered bool, err error) {
 	defer cancel()
 	go l.renew(ctx, control)
 	for {
-		// The gateway sends one message per sender, in this form. Members
-		// that an echo has no use for are left out.
+		// The gateway sends one message per sender or request, in this form.
+		// Members that an echo has no use for are left out.
 		var message struct {
 			Accept struct {
 				Address        string
 				ConnectHeaders map[string]string
 			}
+			Request request
 		}
 		if err := wsjson.Read(ctx, control, &message); err != nil {
 			return true, fmt.Errorf("control channel: %w", err)
@@ -124,7 +128,72 @@ func (l *listener) listen(ctx context.Context) (registered bool, err error) {
 		if message.Accept.Address != "" {
 			go accept(ctx, message.Accept.Address, message.Accept.ConnectHeaders)
 		}
+		if r := message.Request; r.Address != "" {
+			var body []byte
+			if r.Body && r.Method != "" { // the next message, at most 64 KiB
+				if _, body, err = control.Read(ctx); err != nil {
+					return true, fmt.Errorf("control channel: %w", err)
+				}
+			}
+			go answer(ctx, r, body)
+		}
 	}
+}
+
+// request is the message that announces an HTTP request. A large one, or one
+// that is a stream, has an address only: the rest comes where that leads.
+type request struct {
+	Address       string
+	ID            string
+	Method        string
+	RequestTarget string
+	Body          bool
+}
+
+// answer dials the address of a request and sends its body back as that of the
+// response. It could answer on the control channel as long as all is small; this
+// way there is one way, and any size streams.
+func answer(ctx context.Context, r request, body []byte) {
+	conn, err := dial(ctx, r.Address, &websocket.DialOptions{})
+	if err != nil {
+		log.Printf("answer: %v", err)
+		return
+	}
+	defer func() { _ = conn.Close(websocket.StatusNormalClosure, "") }()
+	conn.SetReadLimit(-1)
+	if err := respond(ctx, conn, r, bytes.NewReader(body)); err != nil && ctx.Err() == nil {
+		log.Printf("request: %v", err)
+	}
+}
+
+func respond(ctx context.Context, conn *websocket.Conn, r request, body io.Reader) error {
+	if r.Method == "" { // not on the control channel, hence here
+		var message struct{ Request request }
+		if err := wsjson.Read(ctx, conn, &message); err != nil {
+			return err
+		}
+		r = message.Request
+		var err error
+		if _, body, err = conn.Reader(ctx); err != nil {
+			return err
+		}
+	}
+	head := map[string]any{"response": map[string]any{
+		"requestId": r.ID, "statusCode": http.StatusOK, "body": true,
+		"responseHeaders": map[string]string{"Content-Type": "application/octet-stream",
+			"X-Echo": r.Method + " " + r.RequestTarget},
+	}}
+	if err := wsjson.Write(ctx, conn, head); err != nil {
+		return err
+	}
+	reply, err := conn.Writer(ctx, websocket.MessageBinary)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(reply, body); err != nil {
+		return err
+	}
+	return reply.Close()
 }
 
 // accept dials the rendezvous address, which joins us with the sender, and
