@@ -213,18 +213,20 @@ func TestHTTPEarlyResponse(t *testing.T) {
 	for name, reply := range map[string]relaytest.Reply{
 		"no body": {Status: 413}, "a body": {Status: 413, Parts: []string{"too much"}},
 	} {
-		for request, waits := range map[string]bool{
-			n.HTTPRequest("POST", openTarget, "4\r\npart\r\n", relaytest.ChunkedCoding):                false,
-			n.HTTPRequest("POST", openTarget, "part", "Content-Length: 100000"):                        false,
-			n.HTTPRequest("POST", openTarget, "", "Content-Length: 100000", "Expect: 100-continue"):    true,
-			n.HTTPRequest("POST", openTarget, "", relaytest.ChunkedCoding, "Expect: 100-continue"):     true,
-			n.HTTPRequest("POST", openTarget, "", "Content-Length: 100000", "Expect: 100-CONTINUE,,,"): true,
+		for _, tt := range []struct {
+			body   string
+			fields []string
+		}{
+			{"4\r\npart\r\n", []string{relaytest.ChunkedCoding}},
+			{"part", []string{"Content-Length: 100000"}},
+			{"", []string{"Content-Length: 100000", "Expect: 100-continue"}},
+			{"", []string{relaytest.ChunkedCoding, "Expect: 100-continue"}},
+			{"", []string{"Content-Length: 100000", "Expect: 100-CONTINUE,,,"}},
 		} {
-			s := n.Raw(t)
-			s.Send(t, request)
+			s := n.Ask(t, "POST", openTarget, tt.body, tt.fields...)
 			r := l.Announced(t)
 			r.OnRendezvous(t, reply)
-			if waits {
+			if tt.body == "" {
 				if head := s.Head(t); !strings.HasPrefix(head, "HTTP/1.1 100 ") {
 					t.Errorf("head %q", head)
 				}

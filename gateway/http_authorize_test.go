@@ -149,7 +149,8 @@ func TestHTTPKeyParameters(t *testing.T) {
 	}{
 		{"on", closedTarget + good, on, ""},
 		{"entity's rule", closedTarget + query(relaytest.EntityRule, relaytest.EntityKey), on, ""},
-		{"wrong key", closedTarget + query(relaytest.SendRule, relaytest.KeyMark), on, "InvalidSignature"},
+		{"wrong key", closedTarget + query(relaytest.SendRule, relaytest.KeyMark), on,
+			"InvalidSignature"},
 		{"no such rule", closedTarget + query("nobody", relaytest.SendKey), on, "InvalidSignature"},
 		{"no right", closedTarget + query(relaytest.ListenRule, relaytest.ListenKey), on,
 			"Authorization failed for specified action: Send"},
@@ -183,12 +184,13 @@ func TestHTTPNoListener(t *testing.T) {
 	t.Parallel()
 	n := relaytest.Start(t)
 	s := n.Ask(t, "GET", openTarget, "")
-	wantError(t, s.Response(t), 404, "EndpointNotFound", "There are no listeners connected for the endpoint",
-		relaytest.Anonymous)
+	const none = "There are no listeners connected for the endpoint"
+	wantError(t, s.Response(t), 404, "EndpointNotFound", none, relaytest.Anonymous)
 	bad := relaytest.Start(t, func(c *config.Config) { c.HTTP.NoListenerStatus = 502 })
 	b := bad.Ask(t, "POST", openTarget, "body")
-	wantError(t, b.Response(t), 502, "BadGateway", "There are no listeners connected for the endpoint")
-	const criteria = "None of the connected listeners meet the AllowedListeners/DisallowedListeners criteria"
+	wantError(t, b.Response(t), 502, "BadGateway", none)
+	const criteria = "None of the connected listeners meet the " +
+		"AllowedListeners/DisallowedListeners criteria"
 	for _, tt := range []struct {
 		n *relaytest.Node
 		s *relaytest.Raw

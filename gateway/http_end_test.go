@@ -65,7 +65,9 @@ func (p *phases) wantEnded(t *testing.T, status int, code, sentence string) {
 		wantError(t, r, status, code, sentence)
 	}
 	p.downloading.WantEnd(t)
-	for _, r := range []*relaytest.Request{p.dialledLeg, p.uploadingLeg, p.uploadedLeg, p.downloadingLeg} {
+	for _, r := range []*relaytest.Request{
+		p.dialledLeg, p.uploadingLeg, p.uploadedLeg, p.downloadingLeg,
+	} {
 		r.Leg.WantCloseFrame(t, 1001)
 		r.Leg.WantEnd(t)
 	}

@@ -289,7 +289,7 @@ func TestHTTPSenderLostWaiting(t *testing.T) {
 	l := openListener(t, n)
 	for name, request := range map[string]string{
 		"control form":    n.HTTPRequest("POST", openTarget, "body"),
-		"rendezvous form": n.HTTPRequest("POST", openTarget, relaytest.Chunked("x"), relaytest.ChunkedCoding),
+		"rendezvous form": bodyRequest(n, "x", true),
 	} {
 		s := n.Raw(t)
 		s.Send(t, request)
@@ -329,7 +329,7 @@ func TestHTTPSenderLostWithRendezvousConnection(t *testing.T) {
 				return r
 			},
 			"uploaded": func(s *relaytest.Raw) *relaytest.Request {
-				s.Send(t, n.HTTPRequest("POST", openTarget, relaytest.Chunked("x"), relaytest.ChunkedCoding))
+				s.Send(t, bodyRequest(n, "x", true))
 				return l.NextRequest(t)
 			},
 			"dialled needlessly": func(s *relaytest.Raw) *relaytest.Request {

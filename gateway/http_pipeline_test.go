@@ -31,7 +31,8 @@ func TestHTTPPipeline(t *testing.T) {
 		}{
 			{"GET", n.HTTPRequest("GET", at(0), ""), 200, ""},
 			{"POST", n.HTTPRequest("POST", at(1), "body"), 200, "body"},
-			{"PUT", n.HTTPRequest("PUT", at(2), relaytest.Chunked("chu", "nks"), relaytest.ChunkedCoding), 200, "chunks"},
+			{"PUT", n.HTTPRequest("PUT", at(2), relaytest.Chunked("chu", "nks"),
+				relaytest.ChunkedCoding), 200, "chunks"},
 			{"GET", n.HTTPRequest("GET", closedTarget, ""), 401, ""},
 			{"HEAD", n.HTTPRequest("HEAD", at(4), ""), 200, ""},
 			{"POST", n.HTTPRequest("POST", at(5), long(70_000)), 200, long(70_000)},

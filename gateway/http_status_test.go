@@ -213,7 +213,7 @@ func TestHTTPRuntimeInformation(t *testing.T) {
 		manage := field + relaytest.Token(relaytest.Anonymous)
 		res := ask(openTarget, manage)
 		if res.Status != 200 || !strings.Contains(res.Body, "<ListenerCount>2</ListenerCount>") ||
-			!strings.Contains(res.Body, "<RequiresClientAuthorization>false</RequiresClientAuthorization>") ||
+			!strings.Contains(res.Body, "<RequiresClientAuthorization>false<") ||
 			!strings.HasPrefix(res.Header.Get("Content-Type"), "application/atom+xml;type=entry") ||
 			res.Header.Get("Via") != "" {
 			t.Errorf("response %v", res)
@@ -225,7 +225,8 @@ func TestHTTPRuntimeInformation(t *testing.T) {
 		}
 		for _, token := range []string{"", field + "x", field + mint(relaytest.Anonymous,
 			relaytest.SendRule, relaytest.SendKey)} {
-			if res := ask(openTarget, token); res.Status != 401 || !strings.Contains(res.Body, "<Code>401</Code>") {
+			res := ask(openTarget, token)
+			if res.Status != 401 || !strings.Contains(res.Body, "<Code>401</Code>") {
 				t.Errorf("response %v", res)
 			}
 		}
@@ -234,8 +235,8 @@ func TestHTTPRuntimeInformation(t *testing.T) {
 		t.Errorf("%d requests reached the listener", l.Requests())
 	}
 	l.Close(t)
-	if res := ask(openTarget, "Authorization: "+relaytest.Token(relaytest.Anonymous)); !strings.Contains(
-		res.Body, "<ListenerCount>1</ListenerCount>") {
+	res := ask(openTarget, "Authorization: "+relaytest.Token(relaytest.Anonymous))
+	if !strings.Contains(res.Body, "<ListenerCount>1</ListenerCount>") {
 		t.Errorf("response %v", res)
 	}
 }

@@ -92,7 +92,7 @@ var bodies = []struct {
 	{"chunked, large", long(200_000), true, false},
 }
 
-// request is a request with a body of bodies.
+// bodyRequest is a request with a body, which may be chunked.
 func bodyRequest(n *relaytest.Node, body string, chunked bool) string {
 	if !chunked {
 		return n.HTTPRequest("POST", openTarget, body)
@@ -406,6 +406,14 @@ func TestHTTPExpect(t *testing.T) {
 		t.Errorf("response %+v", res)
 	}
 	s.WantEnd(t)
+	l.Close(t)
+	for _, body := range []string{
+		"Content-Length: 4", "Content-Length: 100000", relaytest.ChunkedCoding,
+	} {
+		s = n.Ask(t, "POST", openTarget, "", body, expect)
+		wantError(t, s.Response(t), 404, "EndpointNotFound", "no listeners")
+		s.WantEnd(t)
+	}
 	s = n.Ask(t, "POST", openTarget, "", "Content-Length: 4", "Expect: miracles")
 	if res := s.Response(t); res.Status != 417 {
 		t.Errorf("response %+v", res)

@@ -196,7 +196,8 @@ func TestHTTPResponseWithoutItsBody(t *testing.T) {
 	s := n.Ask(t, "GET", openTarget, "")
 	c.SendFrame(t, head(c.Announced(t), nil))
 	// Nothing has gone out, so there may be a status; a cut says as much.
-	if r, err := s.TryResponse("GET"); err == nil && r.Status != 504 || err != nil && !relaytest.Cut(err) {
+	r, err := s.TryResponse("GET")
+	if err == nil && r.Status != 504 || err != nil && !relaytest.Cut(err) {
 		t.Errorf("response %v, %v", r, err)
 	}
 	c.SendFrame(t, binary(true, "late"))

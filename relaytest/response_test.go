@@ -42,21 +42,30 @@ func tcpPair(t *testing.T) (near, far *net.TCPConn) {
 
 func TestResponsesRead(t *testing.T) {
 	t.Parallel()
+	const line = "HTTP/1.1 200 OK\r\n"
 	for _, tt := range []struct {
 		name, method, bytes, framing string
 		status                       int
 		phrase, body                 string
 		chunks                       []string
 	}{
-		{"length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", FramedLength, 200, "OK", "ab", nil},
-		{"no phrase", "GET", "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", FramedLength, 299, "", "", nil},
-		{"chunks", "GET", "HTTP/1.1 200 a b\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nA\r\n0123456789\r\n0\r\n\r\n",
+		{"length", "GET", line + "Content-Length: 2\r\n\r\nab",
+			FramedLength, 200, "OK", "ab", nil},
+		{"no phrase", "GET", "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n",
+			FramedLength, 299, "", "", nil},
+		{"chunks", "GET", "HTTP/1.1 200 a b\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"1\r\na\r\nA\r\n0123456789\r\n0\r\n\r\n",
 			FramedChunked, 200, "a b", "a0123456789", []string{"a", "0123456789"}},
-		{"close", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc", FramedClose, 200, "OK", "abc", nil},
-		{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", FramedNone, 200, "OK", "", nil},
-		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n", FramedNone, 204, "No Content", "", nil},
-		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", FramedNone, 304, "Not Modified", "", nil},
-		{"100", "GET", "HTTP/1.1 100 Continue\r\n\r\n", FramedNone, 100, "Continue", "", nil},
+		{"close", "GET", line + "Connection: close\r\n\r\nabc",
+			FramedClose, 200, "OK", "abc", nil},
+		{"HEAD", "HEAD", line + "Content-Length: 9\r\n\r\n",
+			FramedNone, 200, "OK", "", nil},
+		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n",
+			FramedNone, 204, "No Content", "", nil},
+		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+			FramedNone, 304, "Not Modified", "", nil},
+		{"100", "GET", "HTTP/1.1 100 Continue\r\n\r\n",
+			FramedNone, 100, "Continue", "", nil},
 	} {
 		r, err := responseOf(t, tt.method, tt.bytes)
 		if err != nil || r.Status != tt.status || r.Phrase != tt.phrase || r.Body != tt.body ||
@@ -158,7 +167,8 @@ func TestHTTPRelayed(t *testing.T) {
 		r.Endpoint.Address != "127.0.0.1" || r.Endpoint.Port == 0 {
 		t.Errorf("request %+v", r)
 	}
-	r.Respond(t, Reply{Status: 201, Phrase: "Made", Headers: map[string]any{"X": 1}, Parts: []string{"a", "b"}})
+	r.Respond(t, Reply{Status: 201, Phrase: "Made", Headers: map[string]any{"X": 1},
+		Parts: []string{"a", "b"}})
 	res := s.WantResponse(t, 201, "ab")
 	if res.Phrase != "Made" || res.Header.Get("X") != "1" {
 		t.Errorf("response %+v", res)
