@@ -95,7 +95,7 @@ func (g *Gateway) abuseSettings() []setting {
 func (r *Relay) settings() []setting {
 	return []setting{
 		span("relay.half_idle", &r.HalfIdle, "1m", time.Second, time.Hour, "never",
-			"idle time after which a half-closed relay ends"),
+			"idle time after which a half-closed relay ends, and a response without limit"),
 		span("relay.send_stall", &r.SendStall, "1m", time.Second, time.Hour, "never",
 			"time without progress after which a receiver is given up"),
 		span("relay.linger", &r.Linger, "5s", 100*time.Millisecond, time.Minute, "",

@@ -64,6 +64,7 @@ type HTTPConfig struct {
 	KeepAlive        time.Duration // between two requests of a connection
 	CollectTime      time.Duration
 	SendStall        time.Duration // 0 is never
+	HalfIdle         time.Duration // 0 is never
 	BodyMemory       int64         // in bytes
 	RawTarget        bool
 	Forwarded        hyco.Forwarded
@@ -110,7 +111,7 @@ func New(cfg Config) *Gateway {
 	}
 	g.http = httprelay.Config{
 		CollectTime: cfg.HTTP.CollectTime, RendezvousWindow: cfg.RendezvousWindow,
-		SendStall: cfg.HTTP.SendStall, ControlMessage: cfg.ControlMessage,
+		SendStall: cfg.HTTP.SendStall, HalfIdle: cfg.HTTP.HalfIdle, ControlMessage: cfg.ControlMessage,
 		RawTarget: cfg.HTTP.RawTarget, Forwarded: cfg.HTTP.Forwarded, Proto: proto,
 		Heads: &g.heads, Bodies: &g.bodies, Counters: cfg.Counters, Now: cfg.Now,
 	}

@@ -167,6 +167,22 @@ func TestHTTPStrayResponses(t *testing.T) {
 	s.WantResponse(t, 200, "")
 }
 
+// TestHTTPResponseInPlaceOfABody: the request whose body should have come is
+// told, the other one is answered.
+func TestHTTPResponseInPlaceOfABody(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t)
+	c := n.RawListen(t, relaytest.Anonymous)
+	first := n.Ask(t, "GET", openTarget, "")
+	r := c.Announced(t)
+	second := n.Ask(t, "GET", openTarget, "")
+	q := c.Announced(t)
+	c.SendFrame(t, head(r, nil))
+	q.Respond(t, relaytest.Reply{Parts: []string{"right"}})
+	wantError(t, first.Response(t), 502, "BadGateway", "not valid")
+	second.WantResponse(t, 200, "right")
+}
+
 // TestHTTPBodyOverControlChannelLimit: 64 KiB is the limit, in one frame and in
 // many; the channel stays.
 func TestHTTPBodyOverControlChannelLimit(t *testing.T) {
@@ -200,8 +216,13 @@ func TestHTTPBodyOverControlChannelLimit(t *testing.T) {
 	c.SendFrame(t, head(c.Announced(t), nil))
 	c.SendFrame(t, relaytest.Frame{Op: relaytest.OpPing, Fin: true})
 	c.WantFrame(t, relaytest.Frame{Op: relaytest.OpPong, Fin: true})
-	c.SendFrame(t, binary(true, half+half+"x"))
+	frame := string(binary(true, half+half+"x").Bytes())
+	c.Send(t, frame[:100]) // its header says how long it is
 	wantError(t, s.Response(t), 502, "BadGateway", "65536")
+	c.Send(t, frame[100:])
+	s.Send(t, get(n))
+	c.Announced(t).Respond(t, relaytest.Reply{})
+	s.WantResponse(t, 200, "")
 }
 
 // TestHTTPEarlyResponse: a listener may answer before it has the body. The

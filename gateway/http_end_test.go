@@ -184,6 +184,7 @@ func TestHTTPDrain(t *testing.T) {
 	p.told.ReadBody(t)
 	finish(p.announced, p.told)
 	quiet.WantEnd(t)
+	p.l.WantClose(t, 1001) // nothing more goes over the control channel
 	finish(p.dialled, p.dialledLeg)
 	finish(p.uploaded, p.uploadedLeg)
 	p.uploading.Send(t, "0\r\n\r\n")

@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -136,6 +138,56 @@ func TestHTTPChunkedBodies(t *testing.T) {
 	}
 	if size != 100*count || frames > 5000 {
 		t.Errorf("%d bytes in %d frames", size, frames)
+	}
+	r.Respond(t, relaytest.Reply{})
+	s.WantResponse(t, 200, "")
+}
+
+// TestHTTPBodyInSmallPieces: a body that comes in small pieces for long is
+// gathered into larger frames, none of it waits for long, and none is lost.
+func TestHTTPBodyInSmallPieces(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t)
+	l := openListener(t, n)
+	s := n.Ask(t, "POST", openTarget, "", relaytest.ChunkedCoding)
+	r := l.Announced(t)
+	leg := r.Dial(t)
+	var got, want strings.Builder
+	frames := 0
+	read := func() (fin bool) {
+		f := leg.ReadFrame(t)
+		frames++
+		got.Write(f.Payload)
+		return f.Fin
+	}
+	piece := func(p string) {
+		want.WriteString(p)
+		s.Send(t, fmt.Sprintf("%x\r\n%s\r\n", len(p), p))
+	}
+	// One frame each, as long as they are few.
+	const few = 4096
+	for i := range few {
+		piece(strconv.Itoa(i))
+		for got.Len() < want.Len() {
+			read()
+		}
+	}
+	piece("the last one for a while")
+	for got.Len() < want.Len() {
+		read()
+	}
+	for i := range 200 {
+		piece(strings.Repeat(strconv.Itoa(i)+",", 30))
+	}
+	piece(long(100_000))
+	s.Send(t, "0\r\n\r\n")
+	for !read() {
+	}
+	if got.String() != want.String() {
+		t.Errorf("%d bytes of %d, or others", got.Len(), want.Len())
+	}
+	if frames > few+50 {
+		t.Errorf("%d frames", frames)
 	}
 	r.Respond(t, relaytest.Reply{})
 	s.WantResponse(t, 200, "")

@@ -28,6 +28,7 @@ type Config struct {
 	CollectTime      time.Duration // for a body that is to go over a control channel
 	RendezvousWindow time.Duration // for the listener to dial
 	SendStall        time.Duration // a receiver must take bytes; 0 is never
+	HalfIdle         time.Duration // for a response without limit, if the sender may have gone
 	ControlMessage   int           // text message from a listener, in bytes
 	RawTarget        bool          // hand the path on as it was sent
 	Forwarded        hyco.Forwarded
@@ -285,13 +286,9 @@ func (x *Exchange) Hangup(c *engine.Conn) {
 	case x.phase == joined && x.upload.done:
 		x.lost(c, metrics.CloseSenderLost)
 	case x.phase == handed && x.req.ResponseTimeout == 0:
-		x.arm(goneTimeout) // nobody may be waiting: not for ever, then
+		x.arm(x.cfg.HalfIdle) // nobody may be waiting: not for ever, then
 	}
 }
-
-// goneTimeout is the time for a response when there is no limit but the
-// sender may have gone.
-const goneTimeout = time.Minute
 
 // lost ends the exchange because of the sender.
 func (x *Exchange) lost(c *engine.Conn, reason metrics.CloseReason) {

@@ -151,6 +151,7 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 			KeepAlive:        c.HTTP.Keepalive,
 			CollectTime:      c.HTTP.CollectTime,
 			SendStall:        c.Relay.SendStall,
+			HalfIdle:         c.Relay.HalfIdle,
 			BodyMemory:       c.HTTP.BodyMemory,
 			RawTarget:        c.HTTP.RequestTarget == "raw",
 			Forwarded:        forwarded(c.HTTP.Forwarded),
