@@ -16,7 +16,8 @@
 //     requests, with a sender at byte level (http_sender_test.go) and a
 //     listener at frame level (http_listener_test.go) that responds as each of
 //     the official listeners does (http_reply_test.go)
-//   - node: the npm packages hyco-ws, ws and websocket, as node:test scripts
+//   - node: the npm packages hyco-ws, hyco-https, ws and websocket, Express
+//     and autocannon, and curl, Chromium, ab and wrk, as node:test scripts
 //   - results prints the table at the end of `make interop`
 //
 // The package holds tests only and may change.

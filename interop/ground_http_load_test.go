@@ -200,7 +200,7 @@ func TestGroundHTTPStuckListener(t *testing.T) {
 	if got := flood(t, g, 200, 5, 40_000); got[200] != 200 || good.seen() != 200 {
 		t.Errorf("statuses %v with another listener, which has seen %d of 200", got, good.seen())
 	}
-	good.leave()
+	good.retire(t)
 
 	// What it reads in the end is well-formed, and it is of use again.
 	go stuck.serve()

@@ -219,6 +219,51 @@ func TestHTTPDrain(t *testing.T) {
 	}
 }
 
+// TestHTTPDrainOnControl: requests on a control channel are still answered, and
+// the channel ends behind the last response.
+func TestHTTPDrainOnControl(t *testing.T) {
+	t.Parallel()
+	g := emulator.Start(t)
+	l := openListener(t, g, emulator.Anonymous, "", emulator.Token(emulator.Anonymous), nil)
+	s := dialSender(t, g)
+	s.send(t, behind+behind)
+	r, err := l.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		clean, err := g.Terminate(peerTimeout)
+		if err == nil && !clean {
+			err = errors.New("the gateway did not end with status 0")
+		}
+		ended <- err
+	}()
+	eventually(t, "refusal of new connections", func() bool {
+		c, err := framer.Connect(g.HTTP)
+		if err == nil {
+			c.Abort()
+		}
+		return err != nil
+	})
+	if err := dotnetReply(r, reply{body: []byte("in time")}); err != nil {
+		t.Fatal(err)
+	}
+	response := s.mustReceive(t, "GET")
+	wantResponse(t, response, 200, "OK", []byte("in time"))
+	wantTracked(t, wantClosed(t, l, 1001))
+	if response.closes() {
+		s.wantEnd(t)
+	} else { // the one behind is refused, if it is answered at all
+		if response, err = s.receive("GET"); err == nil && response.Status != 503 {
+			t.Errorf("status %d in the drain, want 503", response.Status)
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // metricsOf reads the gauges and counters of the gateway.
 func metricsOf(t *testing.T, g *emulator.Gateway) map[string]float64 {
 	t.Helper()

@@ -29,6 +29,8 @@ type httpListener struct {
 	requests int     // guarded by mu, like the rest
 	problems []error // shown when the test ends
 	ending   bool
+
+	served chan struct{} // closed when serve has ended
 }
 
 // relayedRequest is the content of a request message.
@@ -84,7 +86,8 @@ func openListener(t *testing.T, g *emulator.Gateway, entity, query, token string
 	if err != nil {
 		t.Fatalf("listen on %q: %v, answer %+v", entity, err, answer)
 	}
-	l := &httpListener{framerConn: c.(*framerConn), handle: handle}
+	l := &httpListener{framerConn: c.(*framerConn), handle: handle,
+		served: make(chan struct{})}
 	t.Cleanup(func() {
 		l.leave()
 		l.mu.Lock()
@@ -107,6 +110,23 @@ func (l *httpListener) leave() {
 	l.Abort()
 }
 
+// retire ends a listener whose requests are all answered, and waits until the
+// gateway has taken it off the entity.
+func (l *httpListener) retire(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	l.ending = true
+	l.mu.Unlock()
+	if err := l.send(framer.CloseFrame(1000, "")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-l.served:
+	case <-time.After(peerTimeout):
+		t.Fatal("the Close of the control channel is not answered")
+	}
+}
+
 func (l *httpListener) report(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,6 +144,7 @@ func (l *httpListener) seen() int {
 
 // serve reads the control channel until it ends.
 func (l *httpListener) serve() {
+	defer close(l.served)
 	for {
 		r, err := l.next()
 		if err != nil {

@@ -83,7 +83,7 @@ func TestItem35SmallBodies(t *testing.T) {
 				post := get
 				post.method, post.body = "POST", []byte("small request")
 				wantResponse(t, s.fetch(t, post), 200, "OK", post.body)
-				l.leave()
+				l.retire(t)
 			}
 		})
 	})
@@ -367,7 +367,7 @@ func answered(t *testing.T, g *emulator.Gateway, style httpStyle, method string,
 	l := listenHTTP(t, g, emulator.Anonymous, func(r *httpRequest) error {
 		return respondWith(style, replies[r.index()])(r)
 	})
-	defer l.leave()
+	defer l.retire(t)
 	s := dialSender(t, g)
 	for i := range replies {
 		o := outgoing{method: method, target: "/" + emulator.Anonymous, lines: indexLine(i)}
@@ -505,7 +505,7 @@ func TestItem59WrongLength(t *testing.T) {
 				case err == nil && r.Status != 502:
 					s.wantEnd(t)
 				}
-				l.leave()
+				l.retire(t)
 			}
 		}
 	})

@@ -274,6 +274,39 @@ func TestItem52Statuses(t *testing.T) {
 	})
 }
 
+// TestItem52NoBody: 204 and 304 have no body, whatever the listener sends, and
+// neither has the response to HEAD.
+func TestItem52NoBody(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			g := emulator.Start(t)
+			var replies []reply
+			for _, status := range []int{200, 204, 304, 404} {
+				if method == "GET" && status != 204 && status != 304 {
+					continue
+				}
+				for _, length := range []string{"", "4", "0"} {
+					a := reply{status: status, body: []byte("body"), headers: map[string]any{}}
+					if length != "" {
+						a.headers["Content-Length"] = length
+					}
+					dialled, empty := a, a
+					dialled.dial, empty.body = true, nil
+					replies = append(replies, a, dialled, empty)
+				}
+			}
+			for _, style := range httpStyles[:2] { // Node's own never do that
+				answered(t, g, style, method, replies, func(i int, r *httpResponse) {
+					if r.Status != replies[i].status || r.closes() {
+						t.Errorf("%v: %d %v", replies[i], r.Status, r.Fields)
+					}
+				})
+			}
+		})
+	}
+}
+
 // TestItem52BadStatuses: what is no final status is 502 for the sender, and the
 // control channel goes on.
 func TestItem52BadStatuses(t *testing.T) {
