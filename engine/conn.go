@@ -40,6 +40,7 @@ const (
 	closeSent                     // spliced: a Close frame of ours is queued
 	bulk                          // Data takes BulkBytes at a time
 	broke                         // the connection broke
+	yielding                      // Turn is due
 	reset                         // the descriptor is closed with a reset
 )
 
@@ -165,6 +166,20 @@ func (c *Conn) SetBulk(on bool) {
 	if on {
 		c.flags |= bulk
 	}
+}
+
+// Turner is a Handler that calls Conn.Yield.
+type Turner interface {
+	Handler
+	// Turn is the turn that Yield asked for.
+	Turn(c *Conn)
+}
+
+// Yield asks for Turner.Turn behind the events of other connections. A task of
+// its own would not do: tasks that post tasks come before all events.
+func (c *Conn) Yield() {
+	c.flags |= yielding
+	c.loop.yield(c)
 }
 
 // Queued is the number of bytes that the peer has not taken.

@@ -154,6 +154,13 @@ func (l *Loop) event(fd int, ev Events) {
 			return
 		}
 	}
+	if c.flags&yielding != 0 {
+		c.flags &^= yielding
+		if t, ok := c.handler.(Turner); ok && c.flags&finishing == 0 {
+			t.Turn(c)
+			return // Resume brings what is readable
+		}
+	}
 	if c.flags&readable == 0 {
 		return
 	}

@@ -63,7 +63,7 @@ func (l *listener) Data(c *engine.Conn, p []byte) {
 			c.Write(wsframe.AppendFrame(nil, wsframe.OpPong, ev.Payload), l.g.cfg.ControlQueue)
 		case wsframe.EventClose:
 			code, _, _ := wsframe.ParseClose(ev.Payload)
-			l.leave()
+			l.lost()
 			c.Write(wsframe.AppendClose(nil, code, ""), closeQueue(l.g))
 			c.Finish(metrics.ClosePeer)
 		}
@@ -84,7 +84,7 @@ func (l *listener) violation(c *engine.Conn, err error) {
 			reason = metrics.CloseMessageTooLarge
 		}
 	}
-	l.leave()
+	l.lost()
 	c.Write(wsframe.AppendClose(nil, code, hyco.CloseText(err.Error(), l.id)), closeQueue(l.g))
 	c.Finish(reason)
 }
@@ -181,7 +181,7 @@ func (l *listener) tokenEnd() time.Time {
 
 // Hangup: the listener's stream has ended without a Close.
 func (l *listener) Hangup(c *engine.Conn) {
-	l.leave()
+	l.lost()
 	c.Finish(metrics.ClosePeerEOF)
 }
 
@@ -190,8 +190,7 @@ func (l *listener) Drained(*engine.Conn) {}
 
 // Closed is the end of the control channel. Established relays live on.
 func (l *listener) Closed(c *engine.Conn, reason metrics.CloseReason) {
-	l.leave()
-	l.abandon()
+	l.lost()
 	l.log(slog.LevelInfo, "listener gone", slog.String("event", "ListenerUnregistered"),
 		slog.String("reason", reason.String()))
 	l.g.closed(c, metrics.RoleListener, reason, l.entity.Key(), l.id, l.since, "")
@@ -209,9 +208,14 @@ func (l *listener) leave() {
 	if l.waiting.Load() > 0 {
 		l.g.listenerLost(l)
 	}
-	if !l.retiring {
-		l.abandon()
-	}
+}
+
+// lost ends what needs the control channel: the listener hears and says no
+// more.
+func (l *listener) lost() {
+	l.retiring = false
+	l.leave()
+	l.abandon()
 }
 
 // retire ends the control channel once the requests that it has are answered;
@@ -234,9 +238,7 @@ func (l *listener) finish(code uint16, text string, reason metrics.CloseReason) 
 	if l.conn.Gone() {
 		return
 	}
-	l.retiring = false
-	l.leave()
-	l.abandon()
+	l.lost()
 	l.conn.Write(wsframe.AppendClose(nil, code, hyco.CloseText(text, l.id)), closeQueue(l.g))
 	l.conn.Finish(reason)
 }

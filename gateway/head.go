@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func (h *partialHead) add(c *engine.Conn, p []byte, next int) {
 		h.release()
 		h.g.route(c, head, rest)
 	case h.buf.Len() > limit || end > limit:
-		h.refuse(c, hyco.RefusalHeadTooLarge)
+		h.refuse(c, hyco.RefusalHeadTooLarge.Because("at most "+strconv.Itoa(limit)+" bytes"))
 	default:
 		h.next = next
 	}

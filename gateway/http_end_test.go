@@ -223,3 +223,21 @@ func TestHTTPDrainEnds(t *testing.T) {
 	}
 	n.WantClosed(t, "http_sender", "drain")
 }
+
+// TestHTTPDrainListenerLost: a listener that only stayed for its requests may
+// break all the same.
+func TestHTTPDrainListenerLost(t *testing.T) {
+	t.Parallel()
+	n := relaytest.Start(t, func(c *config.Config) { c.Drain.Timeout = 30 * time.Second })
+	c := n.RawListen(t, relaytest.Anonymous)
+	s := n.Ask(t, "GET", openTarget, "")
+	c.Announced(t)
+	done := drained(t, n)
+	relaytest.Eventually(t, "the listener takes no more", func() bool {
+		return n.Listeners(1).Total == 0
+	})
+	c.Abort()
+	wantError(t, s.Response(t), 502, "BadGateway", "listener went away")
+	s.WantEnd(t)
+	relaytest.Receive(t, done, "the end of the drain")
+}

@@ -57,7 +57,7 @@ func TestHTTPCutForOldSender(t *testing.T) {
 		got += string(s.ReadBytes(t, 1))
 	}
 	leg.Abort()
-	_, err := s.TCPConn.Read(make([]byte, 1))
+	_, err := s.Read(make([]byte, 1))
 	if errors.Is(err, io.EOF) || !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the body that is cut ends with %v", err)
 	}

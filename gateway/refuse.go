@@ -177,17 +177,16 @@ func (r *request) response(refusal *hyco.Refusal, keep bool) []byte {
 	case 429, 503:
 		fields = append(fields, httphead.Field{Name: "Retry-After", Value: strconv.Itoa(1)})
 	}
-	if r.management {
-		fields[1].Value = hyco.ErrorDocumentType
-		document := hyco.AppendErrorDocument(nil, refusal.Status, phrase)
-		return httphead.AppendResponse(nil, refusal.Status, phrase, fields, string(document), keep)
-	}
 	text, _ := json.Marshal(phrase)
 	code := refusal.Code
 	if !r.target.WebSocket {
 		code = refusal.HTTPCode()
 	}
 	body := `{"error":{"code":"` + code + `","message":` + string(text) + "}}\n"
+	if r.management {
+		fields[1].Value = hyco.ErrorDocumentType
+		body = string(hyco.AppendErrorDocument(nil, refusal.Status, phrase))
+	}
 	if r.head.Method == "HEAD" {
 		body = ""
 	}

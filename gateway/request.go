@@ -196,25 +196,24 @@ func (g *Gateway) reply(c *engine.Conn, response []byte, keep bool, behind []byt
 // connection is paused.
 func (g *Gateway) next(c *engine.Conn, rest []byte) {
 	c.SetRole(metrics.RoleHead)
+	if string(rest) == "\r\n" { // of an old client, behind its body
+		rest = nil
+	}
+	if len(rest) == 0 && g.draining.Load() {
+		c.SetHandler(g.idle)
+		c.Finish(metrics.CloseDrain)
+		return
+	}
 	if len(rest) == 0 {
 		c.SetHandler(g.idle)
 		c.SetDeadline(g.ticks(c, g.cfg.HTTP.KeepAlive))
 		c.Resume()
 		return
 	}
-	// From a task of its own: pipelined requests take turns with others, and
+	// In a turn of its own: pipelined requests wait for other connections, and
 	// do not pile up on the stack.
-	p := &pipelined{g: g, rest: rest}
-	c.SetHandler(p)
-	c.Ref().Post(func(c *engine.Conn) {
-		if c == nil || c.Handler() != engine.Handler(p) {
-			return
-		}
-		c.SetHandler(g.head)
-		c.SetDeadline(g.ticks(c, g.cfg.HeadTimeout))
-		c.Resume()
-		g.head.Data(c, p.rest)
-	})
+	c.SetHandler(&pipelined{g: g, rest: rest})
+	c.Yield()
 }
 
 // idle is the handler of a connection between two requests.
@@ -224,6 +223,9 @@ type idle struct {
 
 // Data begins the next request.
 func (h *idle) Data(c *engine.Conn, p []byte) {
+	if string(p) == "\r\n" {
+		return // RFC 9112 section 2.2: it begins no request yet
+	}
 	c.SetHandler(h.g.head)
 	c.SetDeadline(h.g.ticks(c, h.g.cfg.HeadTimeout))
 	h.g.head.Data(c, p)
@@ -238,6 +240,14 @@ type pipelined struct {
 	noEvents
 	g    *Gateway
 	rest []byte
+}
+
+// Turn goes on with the next of them.
+func (p *pipelined) Turn(c *engine.Conn) {
+	c.SetHandler(p.g.head)
+	c.SetDeadline(p.g.ticks(c, p.g.cfg.HeadTimeout))
+	c.Resume()
+	p.g.head.Data(c, p.rest)
 }
 
 // Announce chooses a listener and hands it the request. It implements
@@ -361,11 +371,12 @@ func (h *httpRequest) Refusal(_ *httprelay.Exchange, r *hyco.Refusal, keep bool)
 		hyco.RefusalListenerBusy.Code:
 		// Anybody can cause these on an entity for anonymous senders.
 		event, level = "ListenerAcceptingHttpRequestFailed", slog.LevelDebug
-	case hyco.RefusalOverloaded.Code, hyco.RefusalBadFraming.Code:
-		level = slog.LevelDebug
+	case hyco.RefusalOverloaded.Code, hyco.RefusalBadFraming.Code,
+		hyco.RefusalBodyTimeout.Code, hyco.RefusalDraining.Code:
+		event, level = "ProcessingRequestFailed", slog.LevelDebug
 	}
 	h.log(level, "HTTP request failed", event, slog.String("code", r.Code),
-		slog.Int("status", r.Status))
+		slog.Int("status", r.Status), slog.String("cause", r.Text))
 	return h.request.response(r, keep)
 }
 
@@ -377,9 +388,17 @@ func (h *httpRequest) Closing() bool { return h.g.draining.Load() }
 
 // Ended accounts for the request.
 func (h *httpRequest) Ended(x *httprelay.Exchange, c *engine.Conn, reason metrics.CloseReason) {
-	if x.Relayed() {
+	switch {
+	case !x.Relayed():
+	case reason == metrics.CloseUnset || reason == metrics.ClosePeer:
 		h.log(slog.LevelDebug, "HTTP response", "ListenerSentHttpResponse",
 			slog.Int("status", x.Status()))
+	case reason == metrics.CloseSenderLost || reason == metrics.ClosePeerReset:
+		h.log(slog.LevelDebug, "HTTP response not wanted", "SenderConnectionClosed",
+			slog.Int("status", x.Status()), slog.String("reason", reason.String()))
+	default:
+		h.log(slog.LevelInfo, "HTTP response cut", "ListenerReturningHttpResponseFailed",
+			slog.Int("status", x.Status()), slog.String("reason", reason.String()))
 	}
 	if reason != metrics.CloseUnset {
 		h.g.closed(c, metrics.RoleHTTPSender, reason, h.entity.Key(), x.ID(), x.Since(), "")
@@ -399,6 +418,9 @@ func (h *httpRequest) log(level slog.Level, text, event string, attrs ...slog.At
 	log := h.g.cfg.Log
 	if !log.Enabled(context.Background(), level) {
 		return
+	}
+	if h.chosen != nil {
+		attrs = append(attrs, slog.String("listenerId", h.chosen.listenerID))
 	}
 	log.LogAttrs(context.Background(), level, text, append(attrs, slog.String("event", event),
 		slog.String("entity", h.entity.Key()), slog.String("trackingId", h.x.ID()))...)

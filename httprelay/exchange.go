@@ -120,6 +120,10 @@ type Exchange struct {
 	text      []byte // rendezvous form: the request message
 	response  response
 	stall     stall // of the sender
+
+	// What the phase waits for, if it is neither a body nor the sender.
+	waitSince time.Time
+	waitLimit time.Duration // 0 is no limit
 }
 
 // New makes an exchange. It takes the request's Size from Config.Heads; false
@@ -175,7 +179,7 @@ func (x *Exchange) Start(c *engine.Conn, rest []byte) {
 			if len(rest) == 0 {
 				x.proceed()
 			}
-			x.arm(x.cfg.CollectTime)
+			x.wait(x.cfg.CollectTime)
 			x.Data(c, rest)
 			return
 		}
@@ -194,11 +198,11 @@ func (x *Exchange) announce(rest []byte) {
 		return
 	}
 	x.phase = announced
-	x.arm(x.cfg.RendezvousWindow)
+	x.wait(x.cfg.RendezvousWindow)
 	x.gateway.Announce(x)
 	if x.phase == announced && x.control {
 		x.phase = handed
-		x.arm(x.req.ResponseTimeout)
+		x.wait(x.req.ResponseTimeout)
 	}
 }
 
@@ -240,7 +244,7 @@ func (x *Exchange) ListenerLost() {
 	case announced:
 		x.orphan = true
 		left := x.cfg.RendezvousWindow - x.cfg.Now().Sub(x.req.Start)
-		x.arm(max(time.Millisecond, min(lostGrace, left)))
+		x.wait(max(time.Millisecond, min(lostGrace, left)))
 	}
 }
 
@@ -286,7 +290,7 @@ func (x *Exchange) Hangup(c *engine.Conn) {
 	case x.phase == joined && x.upload.done:
 		x.lost(c, metrics.CloseSenderLost)
 	case x.phase == handed && x.req.ResponseTimeout == 0:
-		x.arm(x.cfg.HalfIdle) // nobody may be waiting: not for ever, then
+		x.wait(x.cfg.HalfIdle) // nobody may be waiting: not for ever, then
 	}
 }
 
@@ -305,6 +309,8 @@ func (x *Exchange) Timeout(c *engine.Conn) {
 			return
 		}
 		x.rearm()
+	case x.response.begun && x.phase < joined:
+		x.abort(metrics.CloseBodyTimeout)
 	case x.phase == collecting:
 		// Too slow to be worth its memory: the rest goes as it comes.
 		x.control = false
@@ -314,11 +320,9 @@ func (x *Exchange) Timeout(c *engine.Conn) {
 	case x.phase == announced:
 		x.cfg.Counters.AcceptTimeouts.Add(1)
 		x.Fail(hyco.RefusalRequestAcceptTimeout)
-	case x.phase == handed && !x.response.begun:
-		x.Fail(hyco.RefusalResponseTimeout)
 	case x.phase == handed:
-		x.abort(metrics.CloseBodyTimeout)
-	case x.phase == joined && x.sendGathered():
+		x.Fail(hyco.RefusalResponseTimeout)
+	case x.phase == joined && (x.upload.done || x.upload.paused || x.sendGathered()):
 		x.rearm()
 	case x.phase == joined:
 		x.Fail(hyco.RefusalBodyTimeout)
@@ -340,27 +344,44 @@ func (x *Exchange) Drained(*engine.Conn) {
 // Closed is the end of the sender's connection.
 func (x *Exchange) Closed(_ *engine.Conn, reason metrics.CloseReason) { x.end(reason) }
 
-// rearm sets the sender's deadline to what the phase waits for.
+// rearm sets the sender's deadline to what is waited for. Each wait counts from
+// its own beginning, however often something else happens meanwhile.
 func (x *Exchange) rearm() {
 	c := x.conn
+	if x.phase == over || x.stall.running(c, x.cfg.SendStall) {
+		return
+	}
 	switch {
-	case x.phase == over:
-	case c.Queued() > 0:
-		x.stall.start(c)
-		x.arm(x.cfg.SendStall)
 	case x.phase == joined && x.upload.gathered != nil:
-		x.arm(gatherTime)
-	case x.phase == joined && !x.upload.done && !x.upload.paused:
-		x.arm(x.req.BodyGap)
-	case x.phase == handed && x.response.begun:
-		x.arm(x.req.BodyGap)
-	case x.phase == joined:
+		x.arm(x.upload.since, gatherTime)
+	case x.phase == joined && (x.upload.done || x.upload.paused):
 		c.SetDeadline(0) // the leg's deadline counts
+	case x.phase == joined:
+		x.arm(x.upload.since, x.req.BodyGap)
+	case x.phase < joined && x.response.begun:
+		x.arm(x.response.since, x.req.BodyGap)
+	default:
+		x.arm(x.waitSince, x.waitLimit)
 	}
 }
 
-func (x *Exchange) arm(d time.Duration) {
-	x.conn.SetDeadline(x.conn.Loop().Engine().Ticks(d))
+// wait begins what the phase waits for; limit 0 is no limit.
+func (x *Exchange) wait(limit time.Duration) {
+	x.waitSince, x.waitLimit = x.cfg.Now(), limit
+	x.arm(x.waitSince, limit)
+}
+
+func (x *Exchange) arm(since time.Time, limit time.Duration) {
+	x.conn.SetDeadline(x.ticks(since, limit))
+}
+
+// ticks is the time that is left of limit, at least one tick; none if limit
+// is 0.
+func (x *Exchange) ticks(since time.Time, limit time.Duration) uint32 {
+	if limit != 0 {
+		limit = max(limit-x.cfg.Now().Sub(since), 1)
+	}
+	return x.conn.Loop().Engine().Ticks(limit)
 }
 
 // end lets go of everything the exchange holds, once. The connection is the
@@ -389,6 +410,7 @@ func (x *Exchange) settle() {
 	x.gateway.Settle(x)
 	x.releaseBody()
 	x.req.Head, x.req.Target = httphead.Head{}, hyco.Target{}
+	x.release(int64(len(x.text)))
 	x.text = nil
 }
 
@@ -482,11 +504,28 @@ func (x *Exchange) Cancel(r *hyco.Refusal, reason metrics.CloseReason) {
 }
 
 // stall notices a receiver that takes nothing.
-type stall struct{ sent uint64 }
+type stall struct {
+	sent    uint64
+	watches bool
+}
 
-func (s *stall) start(c *engine.Conn) { _, s.sent = c.Bytes() }
+// running says whether c has bytes queued, and sees to it that c's deadline is
+// that of a receiver that takes none of them.
+func (s *stall) running(c *engine.Conn, limit time.Duration) bool {
+	_, sent := c.Bytes()
+	if c.Queued() == 0 {
+		s.watches = false
+		return false
+	}
+	if !s.watches || sent != s.sent {
+		s.watches, s.sent = true, sent
+		c.SetDeadline(c.Loop().Engine().Ticks(limit))
+	}
+	return true
+}
 
+// over says, at the deadline, whether nothing was taken since.
 func (s *stall) over(c *engine.Conn) bool {
 	_, sent := c.Bytes()
-	return sent == s.sent
+	return s.watches && sent == s.sent
 }

@@ -23,6 +23,7 @@ type Leg struct {
 	over   bool // the exchange does not hear of it any more
 	paused bool // the sender is the slower one
 	stall  stall
+	since  time.Time // when the request was complete
 }
 
 // Data takes the response: one text message, one binary message, Close. What
@@ -60,8 +61,8 @@ func (l *Leg) Data(c *engine.Conn, p []byte) {
 		if x.conn.Queued() > 0 {
 			l.paused = true
 			c.Pause()
-			x.rearm()
 		}
+		x.rearm()
 		l.rearm()
 	}
 }
@@ -146,6 +147,8 @@ func (l *Leg) Timeout(c *engine.Conn) {
 			return
 		}
 		l.rearm()
+	case l.paused || !x.response.begun && !x.upload.done:
+		l.rearm()
 	case !x.response.begun:
 		x.Fail(hyco.RefusalResponseTimeout)
 	default:
@@ -162,35 +165,38 @@ func (l *Leg) Drained(*engine.Conn) {
 }
 
 // requested says that the listener has the whole request, or will have it.
-func (l *Leg) requested() { l.rearm() }
+func (l *Leg) requested() {
+	l.since = l.x.cfg.Now()
+	l.rearm()
+}
 
 // resume goes on reading the response when the sender has taken what was
 // queued.
 func (l *Leg) resume() {
 	if l.paused && !l.over {
 		l.paused = false
+		l.x.response.since = l.x.cfg.Now()
 		l.rearm()
 		l.conn.Resume()
 	}
 }
 
-// rearm sets the deadline to what is waited for.
+// rearm sets the deadline to what is waited for, as Exchange.rearm does.
 func (l *Leg) rearm() {
 	x, c := l.x, l.conn
-	d := time.Duration(0)
-	switch {
-	case l.over || c.Gone():
+	if l.over || c.Gone() || l.stall.running(c, x.cfg.SendStall) {
 		return
-	case c.Queued() > 0:
-		l.stall.start(c)
-		d = x.cfg.SendStall
-	case l.paused:
-	case x.response.begun:
-		d = x.req.BodyGap
-	case x.upload.done:
-		d = x.req.ResponseTimeout
 	}
-	c.SetDeadline(c.Loop().Engine().Ticks(d))
+	switch {
+	case l.paused:
+		c.SetDeadline(0)
+	case x.response.begun:
+		c.SetDeadline(x.ticks(x.response.since, x.req.BodyGap))
+	case x.upload.done:
+		c.SetDeadline(x.ticks(l.since, x.req.ResponseTimeout))
+	default:
+		c.SetDeadline(0)
+	}
 }
 
 // legEnds says why a rendezvous connection ends with its exchange, where that

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/relayhouse/relayhouse/httphead"
 	"github.com/relayhouse/relayhouse/hyco"
@@ -23,8 +24,9 @@ const (
 
 // response is the listener's response on its way to the sender.
 type response struct {
-	out     *[]byte // not yet written, nil if nothing
-	remain  int64   // of framedLength
+	out     *[]byte   // not yet written, nil if nothing
+	remain  int64     // of framedLength
+	since   time.Time // when something of it came last
 	status  int
 	framing framing
 	begun   bool
@@ -56,6 +58,7 @@ func (x *Exchange) Respond(r hyco.Response) {
 		p.framing = framedChunked
 	}
 	now := x.cfg.Now()
+	p.since = now
 	x.cfg.Counters.HTTPResponse(r.Status, now.Sub(x.req.Start))
 	p.out = takeBuffer()
 	*p.out = x.appendHead(*p.out, &r, empty)
@@ -118,6 +121,9 @@ func (x *Exchange) Body(data []byte, fin bool) {
 	p := &x.response
 	if !p.begun || x.phase >= flushing {
 		return
+	}
+	if len(data) > 0 {
+		p.since = x.cfg.Now()
 	}
 	excess := false
 	if p.framing == framedLength {

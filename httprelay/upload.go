@@ -22,6 +22,7 @@ type upload struct {
 	sent   bool // and its last one
 	paused bool // the listener is the slower one
 	frames int
+	since  time.Time // when something of it came last, or is waited for
 	// gathered is data that waits to become part of a larger frame; nil if
 	// there is none.
 	gathered *bytebufferpool.ByteBuffer
@@ -66,6 +67,9 @@ const frameRoom = wsframe.HeaderMax
 // frame for all of it, the last one with FIN.
 func (x *Exchange) forward(p []byte) {
 	u := &x.upload
+	if u.gathered == nil { // that one waits since its first byte
+		u.since = x.cfg.Now()
+	}
 	buf := takeBuffer()
 	defer giveBuffer(buf)
 	b := append(*buf, make([]byte, frameRoom)...)
@@ -138,7 +142,7 @@ func (x *Exchange) sendGathered() bool {
 	if buf == nil || x.leg == nil {
 		return false
 	}
-	x.upload.gathered = nil
+	x.upload.gathered, x.upload.since = nil, x.cfg.Now()
 	x.sendFrame(append(make([]byte, frameRoom), buf.B...))
 	bytebufferpool.Put(buf)
 	return true
@@ -161,12 +165,24 @@ func (x *Exchange) Message(base, rendezvous string) (*bytebufferpool.ByteBuffer,
 	}
 	if x.control && len(text) > hyco.MaxControlRequest {
 		x.control = false
+		if x.phase == handed { // to another listener, with a shorter address
+			x.phase = announced
+			x.wait(x.cfg.RendezvousWindow)
+		}
 		if text, err = x.requestMessage(*scratch, address); err != nil {
 			return nil, err
 		}
 	}
 	buf := bytebufferpool.Get()
 	if !x.control {
+		x.release(int64(len(x.text)))
+		x.text = nil
+		if !x.cfg.Heads.Take(int64(len(text))) {
+			x.cfg.Counters.Throttled("head_memory")
+			bytebufferpool.Put(buf)
+			return nil, hyco.RefusalOverloaded.Because("too many requests are waiting")
+		}
+		x.charged += int64(len(text))
 		x.text = append([]byte(nil), text...)
 		buf.B = wsframe.AppendFrame(buf.B[:0], wsframe.OpText,
 			hyco.AppendRendezvousRequest(nil, address, x.req.ID))
@@ -250,6 +266,7 @@ func (x *Exchange) begin(collected *bytebufferpool.ByteBuffer) {
 func (x *Exchange) resume() {
 	if x.upload.paused {
 		x.upload.paused = false
+		x.upload.since = x.cfg.Now()
 		x.rearm()
 		x.conn.Resume()
 	}

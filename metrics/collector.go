@@ -85,7 +85,7 @@ var (
 	senderConnects = desc("sender_connects_total",
 		"Handshakes of senders.", "result", "code")
 	httpRequests = desc("http_requests_total",
-		"Responses to relayed HTTP requests, those of the gateway included.", "code")
+		"Responses to HTTP requests whose head could be read, those of the gateway included.", "code")
 	httpBytes = desc("http_bytes_total",
 		"Bytes of the bodies of relayed HTTP requests and responses.", "direction")
 	httpBodyBytes = desc("http_body_bytes",
