@@ -55,12 +55,16 @@ type owner interface {
 }
 
 // A conn is one leg: the TCP connection, the WebSocket handshake on it, then
-// frames. It belongs to its loop.
+// frames; or a sender's connection for HTTP requests, which is plain. It belongs
+// to its loop.
 type conn struct {
 	loop  *loop
 	fd    int
 	owner owner
 	rx    frameReader
+	// plain, when set, takes what was read on a connection that carries no
+	// WebSocket; its error ends the connection.
+	plain func(p []byte) error
 
 	upgraded bool
 	gone     bool
@@ -152,6 +156,12 @@ func (c *conn) readable() {
 		return
 	}
 	p := c.loop.buf[:n]
+	if c.plain != nil {
+		if err := c.plain(p); err != nil {
+			c.fail(err)
+		}
+		return
+	}
 	if !c.upgraded {
 		if p, err = c.response(p); err != nil {
 			c.fail(err)

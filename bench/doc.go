@@ -21,6 +21,8 @@
 //	driver.go      listen, connect, accept: how a pair comes to be
 //	echo.go        what pairs do once they are open: round trips
 //	stream.go      or one-way transfer, verified byte for byte if need be
+//	httpsend.go    or HTTP requests: senders in a closed loop
+//	httplisten.go  and the listener that answers them
 //	tests.go       the list of tests; each theme has a file of its own
 //
 // There is no goroutine per connection. Frames are built once and masked with

@@ -83,6 +83,7 @@ type driver struct {
 	site
 	control  *conn
 	waiting  map[uint64]*pair // dialed, not yet accepted
+	http     *httpListener    // takes the request messages, when there is one
 	nextPair uint64
 	opening  int // pairs begun that are neither open nor failed
 	failed   int // pairs given up
@@ -143,9 +144,14 @@ func (d *driver) unlisten() error {
 // control hears the control channel.
 type control struct{ d *driver }
 
-func (o *control) opened(*conn)        {}
-func (o *control) received(*conn, int) {}
-func (o *control) drained(*conn)       {}
+func (o *control) opened(*conn)  {}
+func (o *control) drained(*conn) {}
+
+func (o *control) received(*conn, int) {
+	if o.d.http != nil {
+		o.d.http.flush()
+	}
+}
 
 func (o *control) lost(_ *conn, err error) {
 	o.d.controlLost = err
@@ -173,7 +179,7 @@ func (o *control) message(body []byte) {
 }
 
 // parseAccept takes from an accept message which pair it is for, and how to
-// dial its rendezvous address: used as it is (docs/protocol.md, section 3.2).
+// dial its rendezvous address.
 func parseAccept(body []byte) (id uint64, at netip.AddrPort, request []byte, err error) {
 	var m struct {
 		Accept *struct{ Address string }
@@ -184,21 +190,29 @@ func parseAccept(body []byte) (id uint64, at netip.AddrPort, request []byte, err
 	if m.Accept == nil {
 		return 0, at, nil, fmt.Errorf("control message is not accept: %.60q", body)
 	}
-	rest, ok := strings.CutPrefix(m.Accept.Address, "ws://")
-	host, path, found := strings.Cut(rest, "/")
-	if !ok || !found {
-		return 0, at, nil, fmt.Errorf("rendezvous address %.60q: want ws://host/path",
-			m.Accept.Address)
+	if at, request, err = parseAddress(m.Accept.Address); err != nil {
+		return 0, at, nil, err
 	}
-	if at, err = netip.ParseAddrPort(host); err != nil {
-		return 0, at, nil, fmt.Errorf("rendezvous address: want an IP address and port: %w", err)
-	}
-	_, number, _ := strings.Cut(path, pairParameter)
+	_, number, _ := strings.Cut(m.Accept.Address, pairParameter)
 	number, _, _ = strings.Cut(number, "&")
 	if id, err = strconv.ParseUint(number, 10, 64); err != nil {
 		return 0, at, nil, fmt.Errorf("rendezvous address lost the sender's query: %w", err)
 	}
-	return id, at, upgradeRequest(host, "/"+path, ""), nil
+	return id, at, request, nil
+}
+
+// parseAddress says how to dial a rendezvous address: used as it is
+// (docs/protocol.md, section 3.2).
+func parseAddress(address string) (at netip.AddrPort, request []byte, err error) {
+	rest, ok := strings.CutPrefix(address, "ws://")
+	host, path, found := strings.Cut(rest, "/")
+	if !ok || !found {
+		return at, nil, fmt.Errorf("rendezvous address %.60q: want ws://host/path", address)
+	}
+	if at, err = netip.ParseAddrPort(host); err != nil {
+		return at, nil, fmt.Errorf("rendezvous address: want an IP address and port: %w", err)
+	}
+	return at, upgradeRequest(host, "/"+path, ""), nil
 }
 
 // connect begins one pair that will carry ld.

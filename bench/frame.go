@@ -14,6 +14,8 @@ const (
 	opClose        = 0x8
 	opPing         = 0x9
 	opPong         = 0xA
+
+	finBit = 0x80 // in the byte of the opcode
 )
 
 const (
@@ -56,7 +58,11 @@ func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
 
 // appendHeader appends the header, mask included, of a frame with FIN set.
 func appendHeader(dst []byte, opcode byte, size int) []byte {
-	dst = append(dst, 0x80|opcode)
+	return appendSize(append(dst, finBit|opcode), size)
+}
+
+// appendSize appends what follows the first byte of a header.
+func appendSize(dst []byte, size int) []byte {
 	switch {
 	case size < 126:
 		dst = append(dst, 0x80|byte(size))
@@ -138,14 +144,38 @@ func appendPatternFrame(dst []byte, size int, offset uint64) []byte {
 	return dst
 }
 
+// appendPatternFragment appends the bytes of the pattern from offset to end, or
+// the first size of them, as one masked fragment of the binary message that
+// begins at offset 0 and ends at end.
+func appendPatternFragment(dst []byte, size int, offset, end uint64) []byte {
+	size = int(min(uint64(size), end-offset))
+	first := byte(opContinuation)
+	if offset == 0 {
+		first = opBinary
+	}
+	if offset+uint64(size) == end {
+		first |= finBit
+	}
+	dst = appendSize(append(dst, first), size)
+	start := len(dst)
+	dst = append(dst, make([]byte, size)...)
+	fillPattern(dst[start:], offset)
+	mask(dst[start:])
+	return dst
+}
+
 // A frameReader follows the frames that a gateway sends on one leg. It keeps no
 // payload unless told to; the zero value counts only.
 type frameReader struct {
 	// Fixed before the first feed.
 	verify    bool              // compare the payload with the pattern
 	onMessage func(body []byte) // collect data messages and hand them over
+	// onText, when set, takes the text messages: they are collected and handed
+	// over, counted in messages, and left out of bytes and of the comparison.
+	onText func(body []byte)
 
 	messages  uint64 // data messages ended
+	frames    uint64 // data frames begun
 	bytes     uint64 // payload bytes of data frames
 	closed    bool   // a Close has arrived
 	closeCode int    // its code; closeEmpty when it had none
@@ -158,6 +188,7 @@ type frameReader struct {
 	fin      bool
 	left     uint64 // payload bytes of the current frame to come
 	unended  bool   // a data message has begun and not ended
+	text     bool   // the latest data message is a text message
 	control  []byte // payload of the current control frame
 	body     []byte // payload of the current message, when collecting
 	failedAt error
@@ -248,6 +279,8 @@ func (r *frameReader) beginFrame() error {
 			return errFrameOrder
 		}
 		r.unended = !r.fin
+		r.frames++
+		r.text = r.opcode == opText || r.opcode == opContinuation && r.text
 	case opClose, opPing, opPong:
 		if !r.fin || r.left > 125 {
 			return errFrameControl
@@ -264,6 +297,9 @@ func (r *frameReader) payload(p []byte) error {
 		r.control = append(r.control, p...)
 		return nil
 	}
+	if r.text && r.onText != nil {
+		return r.collect(p)
+	}
 	if r.verify {
 		if i := checkPattern(p, r.bytes); i >= 0 {
 			at := r.bytes + uint64(i)
@@ -273,11 +309,16 @@ func (r *frameReader) payload(p []byte) error {
 	}
 	r.bytes += uint64(len(p))
 	if r.onMessage != nil {
-		if len(r.body)+len(p) > collectMax {
-			return errMessageLarge
-		}
-		r.body = append(r.body, p...)
+		return r.collect(p)
 	}
+	return nil
+}
+
+func (r *frameReader) collect(p []byte) error {
+	if len(r.body)+len(p) > collectMax {
+		return errMessageLarge
+	}
+	r.body = append(r.body, p...)
 	return nil
 }
 
@@ -293,8 +334,12 @@ func (r *frameReader) endFrame() {
 		r.reply = appendFrame(r.reply, opPong, r.control)
 	case r.opcode < opClose && r.fin:
 		r.messages++
-		if r.onMessage != nil {
-			r.onMessage(r.body)
+		take := r.onMessage
+		if r.text && r.onText != nil {
+			take = r.onText
+		}
+		if take != nil {
+			take(r.body)
 			r.body = r.body[:0]
 		}
 	}

@@ -127,6 +127,18 @@ func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, erro
 	return c, nil
 }
 
+// dialPlain begins a connection without WebSocket. Nothing is sent yet; what
+// comes is given to take.
+func (l *loop) dialPlain(
+	target netip.AddrPort, o owner, take func(p []byte) error,
+) (*conn, error) {
+	c, err := l.dial(target, nil, o)
+	if err == nil {
+		c.plain, c.upgraded = take, true
+	}
+	return c, err
+}
+
 // source picks the next source address of 127.0.0.0/8. The kernel chooses for
 // targets elsewhere.
 func (l *loop) source(target netip.Addr) netip.Addr {

@@ -76,6 +76,7 @@ func tinySizes() *sizes {
 		atOnce: []int{2, 4}, relays: []int{2, 4}, settle: time.Millisecond, idle: []int{0, 3},
 		busy: 3, busyRate: 300, stuckPairs: 2, stuckBytes: 3e6, stuckEach: 1e6,
 		stall: 10 * time.Millisecond, stormRate: 200, churn: 2,
+		httpSmall: 3, httpLarge: 2, httpBytes: 3e6, httpSlow: 1e6,
 	}
 }
 

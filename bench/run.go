@@ -36,6 +36,8 @@ type Options struct {
 	// StuckBytes is what the stuck test sends over its single pair, and
 	// StuckBytesEach over each of its many pairs; 0 means the default.
 	StuckBytes, StuckBytesEach uint64
+	// HTTPBytes is the body of http-bulk; 0 means the default.
+	HTTPBytes uint64
 	// Spin is the command of one spinner (see Spin), empty for none.
 	Spin []string
 	// Environment is copied into every row.
@@ -77,6 +79,10 @@ type sizes struct {
 	stall      time.Duration
 	stormRate  int // bad handshakes per second
 	churn      int // relays alive at once
+	httpSmall  int // b13: senders with bodies of 1 KiB
+	httpLarge  int // b13: senders with bodies of 1 MiB
+	httpBytes  uint64
+	httpSlow   uint64 // http-bulk: body for a receiver that stalls
 }
 
 func (o *Options) sizes() sizes {
@@ -89,6 +95,7 @@ func (o *Options) sizes() sizes {
 		idle: []int{0, 1000, 4000, 9000}, busy: 90, busyRate: 2000,
 		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second,
 		stormRate: 1000, churn: 32,
+		httpSmall: 64, httpLarge: 8, httpBytes: 1e9, httpSlow: 64 * mib,
 	}
 	if o.Small {
 		s = sizes{
@@ -97,6 +104,7 @@ func (o *Options) sizes() sizes {
 			settle: 100 * time.Millisecond, idle: []int{0, 50, 200}, busy: 20, busyRate: 1000,
 			stuckPairs: 4, stuckBytes: 40e6, stuckEach: 10e6, stall: 300 * time.Millisecond,
 			stormRate: 300, churn: 8,
+			httpSmall: 16, httpLarge: 2, httpBytes: 64 * mib, httpSlow: 64 * mib,
 		}
 	}
 	if o.StuckBytes > 0 {
@@ -104,6 +112,9 @@ func (o *Options) sizes() sizes {
 	}
 	if o.StuckBytesEach > 0 {
 		s.stuckEach = o.StuckBytesEach
+	}
+	if o.HTTPBytes > 0 {
+		s.httpBytes = o.HTTPBytes
 	}
 	return s
 }

@@ -91,6 +91,23 @@ var tests = []*Test{
 		About: "whole lives per second; descriptors and memory return to where they were",
 		run:   runChurn,
 	},
+	{
+		ID: "b13", Title: "relayed HTTP, bodies of 1 KiB (64 senders) and 1 MiB (8 senders)",
+		About: "keep-alive senders in a closed loop; 1 KiB travels on the control channel, " +
+			"1 MiB by rendezvous; the other body is tiny or absent",
+		run: runHTTP,
+	},
+	{
+		ID: "b13b", Title: "relayed HTTP, one sender, closed loop",
+		About: "latency of one request, beside spinners so that no core sleeps",
+		run:   runHTTPOne,
+	},
+	{
+		ID: "http-bulk", Title: "relayed HTTP, one body of 1 GB each way",
+		About: "every byte is compared; gateway memory may grow by 16 MiB, also when the " +
+			"receiver stops twice (64 MiB)",
+		run: runHTTPBulk, once: true,
+	},
 }
 
 func testIDs() []string {

@@ -33,16 +33,17 @@ const (
 // A Relay is the http.Handler. The zero value is ready to use.
 type Relay struct {
 	mu        sync.Mutex
-	listeners map[string][]*websocket.Conn // by entity
-	turn      int
+	listeners map[string][]*control           // by entity
 	waiting   map[string]chan *websocket.Conn // senders, by rendezvous id
+	requests  map[string]chan arrival         // senders of HTTP requests, by id
 }
 
-// ServeHTTP serves one WebSocket leg by its sb-hc-action.
+// ServeHTTP serves one WebSocket leg by its sb-hc-action, or relays a request
+// that is for no leg.
 func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	entity, ok := strings.CutPrefix(req.URL.Path, prefix)
 	if !ok {
-		http.Error(w, "want a path below "+prefix, http.StatusBadRequest)
+		r.relayHTTP(w, req)
 		return
 	}
 	query := req.URL.Query()
@@ -51,6 +52,8 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.listen(w, req, entity)
 	case "accept":
 		r.accept(w, req, query.Get("sb-hc-rendezvous"))
+	case "request":
+		r.meet(w, req, query.Get("sb-hc-rendezvous"))
 	case "", "connect":
 		r.connect(w, req, entity)
 	default:
@@ -73,19 +76,18 @@ func upgrade(w http.ResponseWriter, req *http.Request) (*websocket.Conn, error) 
 // complete when the listener sees the 101 (docs/protocol.md, section 2.1).
 func (r *Relay) listen(w http.ResponseWriter, req *http.Request, entity string) {
 	r.mu.Lock()
-	c, err := upgrade(w, req)
+	ws, err := upgrade(w, req)
 	if err != nil {
 		r.mu.Unlock()
 		return
 	}
+	c := &control{Conn: ws}
 	if r.listeners == nil {
-		r.listeners = map[string][]*websocket.Conn{}
+		r.listeners = map[string][]*control{}
 	}
 	r.listeners[entity] = append(r.listeners[entity], c)
 	r.mu.Unlock()
-	for err == nil {
-		_, _, err = c.Read(req.Context())
-	}
+	r.hear(req.Context(), c)
 	r.mu.Lock()
 	rest := r.listeners[entity][:0]
 	for _, l := range r.listeners[entity] {
@@ -103,10 +105,9 @@ func (r *Relay) connect(w http.ResponseWriter, req *http.Request, entity string)
 	id := newID()
 	accepted := make(chan *websocket.Conn, 1)
 	r.mu.Lock()
-	var l *websocket.Conn
+	var l *control
 	if all := r.listeners[entity]; len(all) > 0 {
-		l = all[r.turn%len(all)]
-		r.turn++
+		l = all[len(all)-1] // the newest: older ones may be gone without a word
 	}
 	if r.waiting == nil {
 		r.waiting = map[string]chan *websocket.Conn{}
@@ -158,10 +159,6 @@ func (r *Relay) accept(w http.ResponseWriter, req *http.Request, id string) {
 
 // acceptMessage is the accept message for a sender's request.
 func acceptMessage(req *http.Request, id string) []byte {
-	type remote struct {
-		Address string `json:"address"`
-		Port    uint16 `json:"port"`
-	}
 	type accept struct {
 		Address        string            `json:"address"`
 		ID             string            `json:"id"`

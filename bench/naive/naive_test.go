@@ -118,9 +118,10 @@ func TestRefusals(t *testing.T) {
 	for path, want := range map[string]int{
 		"/$hc/e?sb-hc-action=connect": http.StatusNotFound,
 		"/$hc/e":                      http.StatusNotFound,
-		"/$hc/e?sb-hc-action=accept&sb-hc-rendezvous=abc": http.StatusForbidden,
-		"/$hc/e?sb-hc-action=dance":                       http.StatusBadRequest,
-		"/e":                                              http.StatusBadRequest,
+		"/$hc/e?sb-hc-action=accept&sb-hc-rendezvous=abc":  http.StatusForbidden,
+		"/$hc/e?sb-hc-action=dance":                        http.StatusBadRequest,
+		"/$hc/e?sb-hc-action=request&sb-hc-rendezvous=abc": http.StatusForbidden,
+		"/e": http.StatusNotFound,
 	} {
 		res, err := http.Get("http" + strings.TrimPrefix(base, "ws") + path)
 		if err != nil {

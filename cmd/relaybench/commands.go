@@ -90,7 +90,7 @@ network. It writes endpoints.json and answers /readyz like "relayhouse dev", so
 func newSpin() *cobra.Command {
 	return &cobra.Command{
 		Use:    "spin",
-		Short:  "keep a core from sleeping; b3 starts one per core",
+		Short:  "keep a core from sleeping; b3 and b13b start one per core",
 		Args:   cobra.NoArgs,
 		Hidden: true,
 		RunE:   func(*cobra.Command, []string) error { return bench.Spin() },

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -52,6 +53,17 @@ func TestRunAndCompare(t *testing.T) {
 	}
 }
 
+func TestSizeOfLongBodies(t *testing.T) {
+	srv := httptest.NewServer(new(naive.Relay))
+	defer srv.Close()
+	out, err := relaybench("run", "--gateway", srv.URL, "--tests", "http-bulk", "--small",
+		"--http-mb", "3", "--commit", "abc")
+	body := regexp.MustCompile(`  (down|up)load: verified +3\.00 +MB`)
+	if err != nil || len(body.FindAllString(out, -1)) != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestFailuresAreAnError(t *testing.T) {
 	out, err := relaybench("run", "--gateway", "http://127.0.0.1:1", "--tests", "b1", "--small")
 	if err != errFailures || !strings.Contains(out, "FAILED: open control channel: ") {
@@ -81,7 +93,8 @@ func TestListNamesEveryTest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"b1 ", "b8 ", "fairness ", "stuck ", "storm ", "churn "} {
+	for _, id := range []string{"b1 ", "b8 ", "fairness ", "stuck ", "storm ", "churn ", "b13 ",
+		"b13b ", "http-bulk "} {
 		if !strings.Contains(out, "\n"+id) && !strings.HasPrefix(out, id) {
 			t.Errorf("no %q in\n%s", id, out)
 		}

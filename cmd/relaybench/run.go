@@ -28,6 +28,7 @@ type runFlags struct {
 	commit   string
 	stuckMB  uint64
 	stuckMBs uint64
+	httpMB   uint64
 	quiet    bool
 	noSpin   bool
 }
@@ -83,7 +84,7 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	p.DurationVar(&o.Duration, "duration", 2*time.Second, "measured window; at least 1.5s for "+
 		"figures that mean something")
 	p.IntVar(&o.Rounds, "rounds", 0, "how often to repeat each test (default 3; 1 for b7, b8, "+
-		"stuck and with --small)")
+		"stuck, http-bulk and with --small)")
 	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
 	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
 		"or authenticated with --tokens)")
@@ -96,7 +97,8 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	p.Uint64Var(&f.stuckMB, "stuck-mb", 0, "megabytes over the single pair of stuck (default 600)")
 	p.Uint64Var(&f.stuckMBs, "stuck-mb-each", 0, "megabytes over each of the many pairs of stuck "+
 		"(default 60)")
-	p.BoolVar(&f.noSpin, "no-spinners", false, "let cores sleep during b3")
+	p.Uint64Var(&f.httpMB, "http-mb", 0, "megabytes of each long body of http-bulk (default 1000)")
+	p.BoolVar(&f.noSpin, "no-spinners", false, "let cores sleep during b3 and b13b")
 	p.BoolVar(&f.quiet, "quiet", false, "no line per round on standard error")
 	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
 	cmd.MarkFlagsMutuallyExclusive("start", "pid")
@@ -163,6 +165,7 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 		o.Progress = cmd.ErrOrStderr()
 	}
 	o.StuckBytes, o.StuckBytesEach = f.stuckMB*1e6, f.stuckMBs*1e6
+	o.HTTPBytes = f.httpMB * 1e6
 	o.Environment = bench.ThisEnvironment(f.commitName(), commandLine())
 	return nil
 }
