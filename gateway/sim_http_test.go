@@ -17,7 +17,7 @@ import (
 // simRequest is a request message, as a listener reads it.
 type simRequest struct {
 	Address, ID, Method string
-	RequestTarget       string // its query is the size of the body
+	RequestTarget       string // its query is the size of the body, if that is known
 	Body                bool
 }
 
@@ -43,8 +43,13 @@ func (w *simWorld) request(entity, token string) {
 		if w.rnd.IntN(5) == 0 {
 			accept = "Accept: text/event-stream\r\n"
 		}
-		head := "POST /" + entity + "/h?" + strconv.Itoa(size) + " HTTP/1.1\r\nHost: sim\r\n" + accept + token
-		if w.rnd.IntN(2) == 0 {
+		known := w.rnd.IntN(2) == 0
+		head := "POST /" + entity + "/h"
+		if known {
+			head += "?" + strconv.Itoa(size)
+		}
+		head += " HTTP/1.1\r\nHost: sim\r\n" + accept + token
+		if known {
 			head += fmt.Sprintf("Content-Length: %d\r\n\r\n%s", size, body)
 		} else {
 			head += "Transfer-Encoding: chunked\r\n\r\n"
@@ -127,20 +132,15 @@ func (c *simClient) requestFrame(f ws.Frame) {
 		c.http.wrong = "a frame over 65,536 bytes"
 	}
 	c.http.body = append(c.http.body, f.Payload...)
+	if r := c.http.request; r != nil && !f.Header.Fin && len(c.http.body) > 0 {
+		if _, size, _ := strings.Cut(r.RequestTarget, "?"); size == strconv.Itoa(len(c.http.body)) {
+			c.http.wrong = "a request's body is whole, and its last frame does not say so"
+		}
+	}
 	if r := c.http.request; f.Header.Fin && r != nil {
 		c.http.request = nil
 		c.answer(r, c.http.body)
 	}
-}
-
-// unended says that a listener has the whole body of a request, but was not
-// told so.
-func (h *simHTTP) unended() bool {
-	if h.request == nil {
-		return false
-	}
-	_, size, _ := strings.Cut(h.request.RequestTarget, "?")
-	return size == strconv.Itoa(len(h.body))
 }
 
 // answer echoes a body in one of the forms of real listeners.

@@ -257,9 +257,6 @@ func simSeed(seed uint64) error {
 		if c.http.wrong != "" {
 			return errors.New(c.http.wrong)
 		}
-		if c.http.unended() && !c.over {
-			return fmt.Errorf("a %s does not know that its request is whole", c.role)
-		}
 		if c.status == "" && !c.over {
 			return fmt.Errorf("a %s has no answer after %d s", c.role, w.clock.Load()-c.waits)
 		}
