@@ -154,14 +154,8 @@ func (x *Exchange) Since() time.Time { return x.req.Start }
 // Relayed says whether the response, if there is one, is the listener's.
 func (x *Exchange) Relayed() bool { return x.response.relayed }
 
-// Control says whether the request goes over a control channel whole.
-func (x *Exchange) Control() bool { return x.control }
-
 // HasBody says whether a body is held until Delivered.
 func (x *Exchange) HasBody() bool { return x.collected != nil }
-
-// Over says whether the exchange has ended.
-func (x *Exchange) Over() bool { return x.phase == over }
 
 // Start begins the exchange on c. rest is what was read behind the head; it is
 // in the loop's buffer.
