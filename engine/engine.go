@@ -59,8 +59,9 @@ type Engine struct {
 	cfg                                    Config
 	loops                                  []*Loop
 	stallTicks, halfIdleTicks, lingerTicks uint32
+	start                                  time.Time // of the clock
 
-	ticks atomic.Uint32 // the clock; loops follow it when they get to it
+	ticks atomic.Uint32 // the clock, where Config.ManualClock leaves it to Advance
 	held  atomic.Int64  // capacity of all blocks in use, in bytes
 	open  atomic.Int64  // connections
 
@@ -81,7 +82,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.ReadBuffer < 1<<windowMin || cfg.ReadBuffer > 1<<20 {
 		return nil, fmt.Errorf("engine: read buffer: want 16384–1048576 bytes, got %d", cfg.ReadBuffer)
 	}
-	e := &Engine{cfg: cfg, quit: make(chan struct{})}
+	e := &Engine{cfg: cfg, start: time.Now(), quit: make(chan struct{})}
 	e.stallTicks = e.Ticks(cfg.SendStall)
 	e.halfIdleTicks = e.Ticks(cfg.HalfIdle)
 	e.lingerTicks = e.Ticks(cfg.Linger)
@@ -171,7 +172,6 @@ func (e *Engine) Start() {
 // clock posts the time to every loop. A loop that is behind gets one post, not
 // a queue of them.
 func (e *Engine) clock() {
-	start := time.Now()
 	ticker := time.NewTicker(e.cfg.Tick)
 	defer ticker.Stop()
 	pending := make([]atomic.Bool, len(e.loops))
@@ -180,8 +180,7 @@ func (e *Engine) clock() {
 		case <-e.quit:
 			return
 		case t := <-ticker.C:
-			now := uint32(t.Sub(start) / e.cfg.Tick)
-			e.ticks.Store(now)
+			now := uint32(t.Sub(e.start) / e.cfg.Tick)
 			for i, l := range e.loops {
 				if pending[i].CompareAndSwap(false, true) {
 					l.Post(func(l *Loop) {
@@ -192,6 +191,15 @@ func (e *Engine) clock() {
 			}
 		}
 	}
+}
+
+// now is the time in ticks. It does not depend on clock, which may itself be
+// late on a busy machine.
+func (e *Engine) now() uint32 {
+	if e.cfg.ManualClock {
+		return e.ticks.Load()
+	}
+	return uint32(time.Since(e.start) / e.cfg.Tick)
 }
 
 // Advance moves the clock of every loop to tick, with Config.ManualClock.

@@ -608,6 +608,25 @@ func TestMigrationUnderTraffic(t *testing.T) {
 	}
 }
 
+// The time that deadlines count from does not wait for the goroutine that posts
+// ticks, which may be late: nothing runs here.
+func TestClockOfItsOwn(t *testing.T) {
+	e, err := engine.New(engine.Config{
+		Accept: func(*engine.Conn, bool) engine.Handler { return nil },
+		Loops:  1, Tick: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Stop()
+	l := e.Loops()[0]
+	for late := time.Now().Add(10 * time.Second); l.Clock() < 3; runtime.Gosched() {
+		if time.Now().After(late) {
+			t.Fatal("the clock stands still")
+		}
+	}
+}
+
 // No accept error ends the engine or an established relay.
 func TestAcceptErrors(t *testing.T) {
 	var errno atomic.Uint32

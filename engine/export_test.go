@@ -25,3 +25,6 @@ func (p *TestPoller) Accept(fd int) (int, addrPort, syscall.Errno) {
 
 // NewEpollPoller opens the operating system's poller.
 func NewEpollPoller() (Poller, error) { return newEpollPoller() }
+
+// Clock is the time that l's deadlines count from.
+func (l *Loop) Clock() uint32 { return l.clock() }

@@ -43,9 +43,9 @@ func (l *Loop) Engine() *Engine { return l.engine }
 // Now is the loop's clock in ticks of Config.Tick.
 func (l *Loop) Now() uint32 { return l.wheel.now }
 
-// clock is the engine's clock, which the loop's own may be behind of. What a
-// deadline counts from it never makes it early.
-func (l *Loop) clock() uint32 { return max(l.wheel.now, l.engine.ticks.Load()) }
+// clock is the time in ticks, which the loop's own clock may be behind of. What
+// a deadline counts from it never makes it early.
+func (l *Loop) clock() uint32 { return max(l.wheel.now, l.engine.now()) }
 
 // Post runs f on the loop, behind the tasks already posted. May be called from
 // any goroutine. After Stop f does not run.

@@ -261,7 +261,7 @@ func (l *Loop) half(a *Conn) {
 	a.lastRead = l.wheel.now
 	idle := l.engine.halfIdleTicks
 	if idle != 0 && (a.deadline == 0 || a.deadline > l.wheel.now+idle) {
-		l.wheel.set(a, l.wheel.now+idle+1)
+		l.wheel.set(a, l.clock()+idle+1)
 	}
 }
 
