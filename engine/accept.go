@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/relayhouse/relayhouse/metrics"
 )
@@ -15,16 +16,28 @@ const acceptMax = 16
 // listener is a listening socket of one loop.
 type listener struct {
 	fd     int
+	port   *ListenConfig
 	resume bool // taken off the poller after an error, until the next tick
+}
+
+// ListenConfig is how a port treats its connections. The socket options are
+// set on the listening socket, from which accepted connections inherit them.
+type ListenConfig struct {
+	KeepAlive   time.Duration // 0 is off; whole seconds
+	UserTimeout time.Duration // TCP_USER_TIMEOUT; 0 is the system's
+	Backlog     int           // default 4096, capped by the system
+
+	// TLS ends TLS on the connections; nil is plain.
+	TLS *TLS
 }
 
 // AddListener makes the loop accept from a listening, non-blocking socket,
 // which it then owns. Called on the loop or before Start.
-func (l *Loop) AddListener(fd int) error {
+func (l *Loop) AddListener(fd int, port *ListenConfig) error {
 	if err := l.poller.AddListener(fd); err != nil {
 		return err
 	}
-	l.listeners = append(l.listeners, listener{fd: fd})
+	l.listeners = append(l.listeners, listener{fd: fd, port: port})
 	return nil
 }
 
@@ -50,12 +63,12 @@ func (l *Loop) accept(fd int) {
 			continue
 		}
 		l.counters.Accepted.Add(1)
-		l.admit(conn, peer)
+		l.admit(conn, peer, ln.port)
 	}
 }
 
 // admit attaches one accepted descriptor, unless the limit is passed by far.
-func (l *Loop) admit(fd int, peer netip.AddrPort) {
+func (l *Loop) admit(fd int, peer netip.AddrPort, port *ListenConfig) {
 	e := l.engine
 	open := e.open.Add(1)
 	over := e.cfg.ConnectionsMax > 0 && open > int64(e.cfg.ConnectionsMax)
@@ -69,9 +82,24 @@ func (l *Loop) admit(fd int, peer netip.AddrPort) {
 	}
 	l.Post(func(l *Loop) {
 		c := &Conn{fd: int32(fd), peer: peer, loop: l, window: windowMin, lastRead: l.wheel.now}
-		c.handler = e.cfg.Accept(c, over)
+		c.handler = l.begin(c, port, over)
 		l.attach(c)
 	})
+}
+
+// begin returns the first handler of an accepted connection: what its port has
+// in front of the engine's own Config.Accept.
+func (l *Loop) begin(c *Conn, port *ListenConfig, over bool) Handler {
+	return l.begun(c, port, over)
+}
+
+// begun returns the handler of a connection of which nothing but TLS, if the
+// port has it, stands between the next byte and Config.Accept.
+func (l *Loop) begun(c *Conn, port *ListenConfig, over bool) Handler {
+	if port.TLS != nil {
+		return newHandshake(c, port.TLS, over)
+	}
+	return l.engine.cfg.Accept(c, over)
 }
 
 // acceptFailed deals with a failed accept; true means try again at once. No

@@ -9,14 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListenConfig holds the socket options of a port. Accepted connections
-// inherit them from the listening socket.
-type ListenConfig struct {
-	KeepAlive   time.Duration // 0 is off; whole seconds
-	UserTimeout time.Duration // TCP_USER_TIMEOUT; 0 is the system's
-	Backlog     int           // default 4096, capped by the system
-}
-
 // Listen opens addr, "host:port" with port 0 for a free one, once per loop,
 // and returns the address. The kernel spreads connections over the loops
 // (SO_REUSEPORT). Call it before Start.
@@ -65,7 +57,7 @@ func (e *Engine) Listen(addr string, cfg ListenConfig) (net.Addr, error) {
 		}
 	}
 	for i, l := range e.loops {
-		if err := l.AddListener(fds[i]); err != nil {
+		if err := l.AddListener(fds[i], &cfg); err != nil {
 			closeAll(fds[i:])
 			return nil, fmt.Errorf("listen on %s: %w", addr, err)
 		}

@@ -69,7 +69,7 @@ func (n *Net) AddListener(e *engine.Engine) error {
 		s := n.newSocket(nil)
 		n.listeners = append(n.listeners, s)
 		n.mu.Unlock()
-		if err := l.AddListener(s.fd); err != nil {
+		if err := l.AddListener(s.fd, new(engine.ListenConfig)); err != nil {
 			return err
 		}
 	}
