@@ -81,7 +81,10 @@ func (l *Loop) admit(fd int, peer netip.AddrPort, port *ListenConfig) {
 		return
 	}
 	l.Post(func(l *Loop) {
-		c := &Conn{fd: int32(fd), peer: peer, loop: l, window: windowMin, lastRead: l.wheel.now}
+		c := &Conn{
+			fd: int32(fd), peer: peer, loop: l, window: windowMin, role: metrics.RoleHead,
+			lastRead: l.wheel.now,
+		}
 		c.handler = l.begin(c, port, over)
 		l.attach(c)
 	})

@@ -132,6 +132,22 @@ func (g *Gateway) Accept(c *engine.Conn, overloaded bool) engine.Handler {
 	return g.head
 }
 
+// NotTLS gives a handler to a connection that sends text to a port with TLS; it
+// is engine.TLS.NotTLS.
+func (g *Gateway) NotTLS(c *engine.Conn) engine.Handler {
+	c.SetDeadline(g.ticks(c, g.cfg.HeadTimeout))
+	return &notTLS{g: g}
+}
+
+type notTLS struct {
+	noEvents
+	g *Gateway
+}
+
+func (h *notTLS) Data(c *engine.Conn, _ []byte) { h.g.refuse(c, nil, hyco.RefusalNotTLS) }
+func (h *notTLS) Hangup(c *engine.Conn)         { c.Finish(metrics.ClosePeerEOF) }
+func (h *notTLS) Timeout(c *engine.Conn)        { c.Close(metrics.CloseHeadTimeout) }
+
 func (g *Gateway) ticks(c *engine.Conn, d time.Duration) uint32 {
 	return c.Loop().Engine().Ticks(d)
 }

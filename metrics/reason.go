@@ -25,6 +25,10 @@ const (
 	// CloseMessageTooLarge: a control-channel message over its limit (1009).
 	CloseMessageTooLarge
 
+	// CloseTLSFailed: the TLS handshake failed, or the peer broke TLS after it.
+	CloseTLSFailed
+	// CloseTLSTimeout: the TLS handshake was not complete in time.
+	CloseTLSTimeout
 	// CloseHeadInvalid: the request head could not be parsed (400).
 	CloseHeadInvalid
 	// CloseHeadTooLarge: the request head was over its limit (431).
@@ -95,6 +99,8 @@ var closeReasonNames = [closeReasonCount]string{
 	CloseMateLost:        "mate_lost",
 	CloseProtocol:        "protocol",
 	CloseMessageTooLarge: "message_too_large",
+	CloseTLSFailed:       "tls_failed",
+	CloseTLSTimeout:      "tls_timeout",
 	CloseHeadInvalid:     "head_invalid",
 	CloseHeadTooLarge:    "head_too_large",
 	CloseHeadTimeout:     "head_timeout",
