@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"crypto/tls"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -167,60 +165,3 @@ type errAgain struct{}
 func (errAgain) Error() string   { return "no more records for now" }
 func (errAgain) Timeout() bool   { return false }
 func (errAgain) Temporary() bool { return true }
-
-// stdRecords is the recordLayer of crypto/tls.
-//
-//	Memory: 8 KiB for a connection that was never busy. crypto/tls keeps a
-//	        buffer of the longest record that it has opened, up to 18 KiB more
-//	        (docs/adr/0018).
-type stdRecords struct {
-	conn *tls.Conn
-	wire wire
-}
-
-func (s *stdRecords) Open(dst, record []byte) ([]byte, error) {
-	s.wire.in = record
-	for {
-		n, err := s.conn.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if errors.Is(err, errAgain{}) {
-			return dst, nil
-		}
-		if err != nil {
-			return dst, err
-		}
-	}
-}
-
-func (s *stdRecords) AppendPending(dst []byte) []byte {
-	dst = append(dst, s.wire.out...)
-	s.wire.out = nil
-	return dst
-}
-
-func (s *stdRecords) Seal(dst, p []byte) []byte {
-	s.wire.out = dst
-	_, _ = s.conn.Write(p) // the wire takes everything
-	dst, s.wire.out = s.wire.out, nil
-	return dst
-}
-
-func (s *stdRecords) AppendCloseNotify(dst []byte) []byte {
-	s.wire.out = dst
-	_ = s.conn.CloseWrite()
-	dst, s.wire.out = s.wire.out, nil
-	return dst
-}
-
-// shake runs the handshake of s and returns the record layer that goes on from
-// it.
-func (t *TLS) shake(s *stdRecords) (layer recordLayer, resumed bool, err error) {
-	t.queue.work()
-	defer t.queue.rest()
-	s.conn = tls.Server(&s.wire, t.Config)
-	if err := s.conn.Handshake(); err != nil {
-		return nil, false, err
-	}
-	s.wire.pipe = nil
-	return s, s.conn.ConnectionState().DidResume, nil
-}

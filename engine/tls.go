@@ -32,7 +32,8 @@ type TLS struct {
 	// GOMAXPROCS.
 	Workers int
 	// OwnRecords says that TLS 1.3 records are protected by package tlsrecord
-	// after the handshake, not by crypto/tls.
+	// after the handshake, not by crypto/tls. Config gets ticket keys then, and
+	// its GetConfigForClient must be nil.
 	OwnRecords bool
 	// NotTLS gives a handler to a connection whose first byte is a letter, so
 	// most likely HTTP, not TLS; nil ends it.
@@ -40,8 +41,16 @@ type TLS struct {
 	// Failed hears why a handshake failed, from any goroutine; may be nil.
 	Failed func(peer netip.AddrPort, err error)
 
-	once  sync.Once
-	queue *handshakes
+	once    sync.Once
+	queue   *handshakes
+	tickets ticketKeys
+}
+
+// ticketKeys are the keys of session tickets where OwnRecords is set.
+type ticketKeys struct {
+	mu   sync.Mutex
+	made time.Time
+	keys [][32]byte // the first makes tickets
 }
 
 // init sets what Listen was not told. The first connection of a port calls it.
@@ -81,21 +90,6 @@ func recordLen(p []byte) (n int, ok bool) {
 	}
 	n = recordHeader + int(p[3])<<8 + int(p[4])
 	return n, p[0] >= 20 && p[0] <= 24 && p[1] == 3 && n <= recordMax
-}
-
-// A recordLayer protects the records of one connection after its handshake, on
-// the loop. Both directions are independent, errors are final.
-type recordLayer interface {
-	// Open appends the data of one whole record to dst, which has room for it.
-	// The record may be changed. io.EOF: the peer has ended its stream.
-	Open(dst, record []byte) ([]byte, error)
-	// AppendPending appends what Open makes necessary to send: the answer to a
-	// KeyUpdate, the alert that belongs to an error.
-	AppendPending(dst []byte) []byte
-	// Seal appends p in records.
-	Seal(dst, p []byte) []byte
-	// AppendCloseNotify appends the alert that ends our stream.
-	AppendCloseNotify(dst []byte) []byte
 }
 
 // secure is the TLS of a Conn after its handshake. nil is plain.

@@ -2,13 +2,20 @@ package engine_test
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
+	"hash"
 	"io"
 	"math/big"
 	"net"
@@ -20,6 +27,7 @@ import (
 
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/metrics"
+	"github.com/relayhouse/relayhouse/tlsrecord"
 )
 
 // The ways in which a connection may reach an engine.
@@ -27,13 +35,14 @@ const (
 	plain = "plain"
 	tls12 = "tls12"
 	tls13 = "tls13"
+	own   = "own" // TLS 1.3 with the records of package tlsrecord
 )
 
 type runner func(testing.TB, engine.Config) (*engine.Engine, string)
 
 // over runs a test over every transport: TLS changes nothing of what it sees.
 func over(t *testing.T, test func(t *testing.T, run runner)) {
-	for _, transport := range []string{plain, tls12, tls13} {
+	for _, transport := range []string{plain, tls12, tls13, own} {
 		t.Run(transport, func(t *testing.T) {
 			test(t, func(t testing.TB, cfg engine.Config) (*engine.Engine, string) {
 				return runPort(t, cfg, portOf(transport), transport)
@@ -46,7 +55,9 @@ func portOf(transport string) engine.ListenConfig {
 	if transport == plain {
 		return engine.ListenConfig{}
 	}
-	return engine.ListenConfig{TLS: &engine.TLS{Config: serverConfig()}}
+	return engine.ListenConfig{TLS: &engine.TLS{
+		Config: serverConfig(), OwnRecords: transport == own,
+	}}
 }
 
 // serverCertificate is for localhost, made once.
@@ -158,7 +169,7 @@ func wantEcho(t *testing.T, c net.Conn, p []byte) {
 // TestTLSPieces: records that come 7 bytes at a time, and 1, from the first
 // byte of the handshake on.
 func TestTLSPieces(t *testing.T) {
-	for _, transport := range []string{tls12, tls13} {
+	for _, transport := range []string{tls12, tls13, own} {
 		_, addr := runPort(t, engine.Config{Accept: newEcho().accept, Loops: 1}, portOf(transport), transport)
 		for _, n := range []int{1, 7} {
 			c := dialEcho(t, addr, clientConfig(transport), func(c net.Conn) net.Conn { return pieces{c, n} })
@@ -347,7 +358,7 @@ func TestTLSNotTLS(t *testing.T) {
 // TestTLSBadRecords: a record that is changed on its way ends the connection
 // with an alert; what came before it has its effect.
 func TestTLSBadRecords(t *testing.T) {
-	for _, transport := range []string{tls12, tls13} {
+	for _, transport := range []string{tls12, tls13, own} {
 		h := newEcho()
 		_, addr := runPort(t, engine.Config{Accept: h.accept, Loops: 1}, portOf(transport), transport)
 		c := dialEcho(t, addr, clientConfig(transport), nil)
@@ -365,7 +376,7 @@ func TestTLSBadRecords(t *testing.T) {
 
 // TestTLSResumption: a ticket of one connection shortens the next handshake.
 func TestTLSResumption(t *testing.T) {
-	for _, transport := range []string{tls12, tls13} {
+	for _, transport := range []string{tls12, tls13, own} {
 		e, addr := runPort(t, engine.Config{Accept: newEcho().accept}, portOf(transport), transport)
 		cfg := clientConfig(transport)
 		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -407,5 +418,122 @@ func TestTLSFailed(t *testing.T) {
 	dialEcho(t, addr, &tls.Config{ServerName: "localhost"}, nil).Handshake()
 	if err := <-told; !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("told %v", err)
+	}
+}
+
+// clientKeys seal what a client of TLS 1.3 sends, record by record.
+type clientKeys struct {
+	hash   func() hash.Hash
+	size   int
+	secret []byte
+	aead   cipher.AEAD
+	iv     []byte
+	seq    uint64
+}
+
+// keysOf takes the keys of a connection over from crypto/tls.
+func keysOf(t *testing.T, c *tls.Conn, secrets *tlsrecord.Secrets) *clientKeys {
+	t.Helper()
+	k := &clientKeys{hash: sha256.New, size: 16, secret: secrets.Client}
+	switch c.ConnectionState().CipherSuite {
+	case tls.TLS_AES_128_GCM_SHA256:
+	case tls.TLS_AES_256_GCM_SHA384:
+		k.hash, k.size = sha512.New384, 32
+	default:
+		t.Skip("this machine prefers ChaCha20: it has no AES instructions")
+	}
+	k.derive()
+	return k
+}
+
+func (k *clientKeys) expand(label string, n int) []byte {
+	info := append([]byte{byte(n >> 8), byte(n), byte(6 + len(label))}, "tls13 "+label...)
+	out, err := hkdf.Expand(k.hash, k.secret, string(append(info, 0)), n)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func (k *clientKeys) derive() {
+	block, _ := aes.NewCipher(k.expand("key", k.size))
+	k.aead, _ = cipher.NewGCM(block)
+	k.iv, k.seq = k.expand("iv", 12), 0
+}
+
+func (k *clientKeys) seal(dst []byte, contentType byte, content ...byte) []byte {
+	nonce := bytes.Clone(k.iv)
+	for i := range 8 {
+		nonce[4+i] ^= byte(k.seq >> (56 - 8*i))
+	}
+	k.seq++
+	n := len(content) + 1 + 16
+	header := []byte{23, 3, 3, byte(n >> 8), byte(n)}
+	return k.aead.Seal(append(dst, header...), nonce, append(bytes.Clone(content), contentType), header)
+}
+
+// TestTLSUnreadAnswers: a peer that asks for KeyUpdates, does not read and sends
+// just enough data between them is ended at a bound; one that reads is not.
+func TestTLSUnreadAnswers(t *testing.T) {
+	for _, transport := range []string{tls13, own} {
+		for _, reads := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/reads=%v", transport, reads), func(t *testing.T) {
+				h := newEcho()
+				e, addr := runPort(t, engine.Config{Accept: h.accept, Loops: 1, ReadBuffer: 64 << 10},
+					portOf(transport), transport)
+				var secrets tlsrecord.Secrets
+				cfg := clientConfig(transport)
+				cfg.KeyLogWriter = &secrets
+				c := dialEcho(t, addr, cfg, nil)
+				wantEcho(t, c, []byte("x"))
+				raw := c.NetConn().(*net.TCPConn)
+				keys := keysOf(t, c, &secrets)
+				keys.seq = 1 // the x
+				held := int64(0)
+				got := make(chan int64, 1)
+				if reads {
+					go func() {
+						n, _ := io.Copy(io.Discard, raw)
+						got <- n
+					}()
+				}
+				raw.SetReadBuffer(16 << 10)
+				rounds := 50
+				if !reads {
+					rounds = 5000 // more than the kernel takes
+				}
+				for range rounds {
+					var p []byte
+					for range 500 {
+						p = keys.seal(p, 22, 24, 0, 0, 1, 1)
+						keys.secret = keys.expand("traffic upd", keys.hash().Size())
+						keys.derive()
+						p = keys.seal(p, 23, 'x')
+					}
+					if _, err := raw.Write(p); err != nil {
+						break
+					}
+					held = max(held, e.Held())
+				}
+				if held > 512<<10 {
+					t.Errorf("%d bytes were held", held)
+				}
+				if reads {
+					raw.CloseWrite()
+					if n := <-got; n < int64(rounds*500*27) {
+						t.Errorf("%d bytes came back", n)
+					}
+					return
+				}
+				select {
+				case r := <-h.closed:
+					if r != metrics.CloseTLSFailed {
+						t.Errorf("closed by %v", r)
+					}
+				case <-time.After(10 * time.Second):
+					t.Error("the connection goes on")
+				}
+			})
+		}
 	}
 }
