@@ -44,11 +44,12 @@ var levels = map[string]int{
 	"namespace":    1,
 	"gatewaystore": 1,
 
-	"wsframe":  0,
-	"httphead": 0,
-	"hyco":     0,
-	"sas":      0,
-	"metrics":  0,
+	"wsframe":    0,
+	"httphead":   0,
+	"hyco":       0,
+	"sas":        0,
+	"metrics":    0,
+	"proxyproto": 0,
 
 	"internal/": -1, // small things that every layer may use
 }
