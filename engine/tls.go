@@ -29,7 +29,8 @@ type TLS struct {
 	NotTLS func(c *Conn) Handler
 }
 
-// Secure says whether the bytes of c go through TLS.
-func (c *Conn) Secure() bool { return false }
+// Secure says whether the bytes of c go through TLS, here or, as its balancer
+// said, there.
+func (c *Conn) Secure() bool { return c.proxiedTLS() }
 
 func newHandshake(_ *Conn, _ *TLS, _ bool) Handler { return nil }

@@ -25,6 +25,8 @@ const (
 	// CloseMessageTooLarge: a control-channel message over its limit (1009).
 	CloseMessageTooLarge
 
+	// CloseProxyInvalid: no good header of the PROXY protocol where one is due.
+	CloseProxyInvalid
 	// CloseHeadInvalid: the request head could not be parsed (400).
 	CloseHeadInvalid
 	// CloseHeadTooLarge: the request head was over its limit (431).
@@ -95,6 +97,7 @@ var closeReasonNames = [closeReasonCount]string{
 	CloseMateLost:        "mate_lost",
 	CloseProtocol:        "protocol",
 	CloseMessageTooLarge: "message_too_large",
+	CloseProxyInvalid:    "proxy_invalid",
 	CloseHeadInvalid:     "head_invalid",
 	CloseHeadTooLarge:    "head_too_large",
 	CloseHeadTimeout:     "head_timeout",
