@@ -54,6 +54,7 @@ func TestProxyProtocol(t *testing.T) {
 		near := p.Conn(t)
 		relaytest.Exchange(t, near, far)
 		near.Abort()
+		far.Abort()
 		relaytest.Eventually(t, "the sender's end is in the history", func() bool {
 			for _, c := range n.Closed(1000).Items {
 				if c.Role == "relayed_sender" {
