@@ -92,7 +92,8 @@ func protoOf(secure bool) string {
 // bytes that nobody can read.
 func (g *Gateway) ProxyFailed(c *engine.Conn, err error) {
 	now := g.cfg.Now()
-	g.cfg.Log.Debug("connection of a balancer refused", slog.String("event", "ProcessingRequestFailed"),
+	g.cfg.Log.Debug("connection of a balancer refused",
+		slog.String("event", "ProcessingRequestFailed"),
 		slog.String("reason", metrics.CloseProxyInvalid.String()), slog.String("cause", err.Error()),
 		slog.String("clientAddr", c.Peer().String()))
 	g.closed(c, c.Peer(), c.Role(), metrics.CloseProxyInvalid, "", "", now, err.Error())

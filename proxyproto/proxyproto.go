@@ -15,7 +15,7 @@ import (
 // bound for both.
 const HeaderMax = 4096
 
-// lineMax is the longest line of version 1, CRLF included (section 2.1).
+// lineMax is the longest line of version 1, CRLF included.
 const lineMax = 107
 
 // Header is what a balancer says of a connection.
