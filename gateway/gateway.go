@@ -166,7 +166,8 @@ func (noEvents) Drained(*engine.Conn)                     {}
 func (noEvents) Closed(*engine.Conn, metrics.CloseReason) {}
 
 // closed records the end of a connection of a client in the closed history.
-func (g *Gateway) closed(c *engine.Conn, peer netip.AddrPort, role metrics.Role, reason metrics.CloseReason,
+func (g *Gateway) closed(c *engine.Conn, peer netip.AddrPort,
+	role metrics.Role, reason metrics.CloseReason,
 	entity, trackingID string, since time.Time, detail string) {
 	in, out := c.Bytes()
 	now := g.cfg.Now()

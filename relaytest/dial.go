@@ -94,7 +94,9 @@ func (n *Client) URL(path, query string) string {
 func (n *Client) transport() *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return n.open(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return n.open(ctx)
+		},
 	}
 }
 
