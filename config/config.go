@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode"
@@ -12,23 +13,29 @@ import (
 // Config is the settings of one node. What each means, its default and its
 // range stand in settings.go.
 type Config struct {
-	Listen     Listen
-	Admin      Admin
-	Gateway    Gateway
-	Relay      Relay
-	HTTP       HTTP
-	Limits     Limits
-	Engine     Engine
-	TCP        TCP
-	Drain      Drain
-	Log        Log
-	Namespaces []namespace.Definition
+	Listen        Listen
+	ProxyProtocol ProxyProtocol
+	Admin         Admin
+	Gateway       Gateway
+	Relay         Relay
+	HTTP          HTTP
+	Limits        Limits
+	Engine        Engine
+	TCP           TCP
+	Drain         Drain
+	Log           Log
+	Namespaces    []namespace.Definition
 }
 
 // Listen says where clients connect.
 type Listen struct {
 	HTTP  string
 	HTTPS string
+}
+
+// ProxyProtocol says which connections begin with a PROXY protocol header.
+type ProxyProtocol struct {
+	Networks []netip.Prefix
 }
 
 // Admin is the private port.
@@ -73,6 +80,7 @@ type HTTP struct {
 	CollectTime      time.Duration
 	BodyMemory       int64
 	Forwarded        string
+	TrustedProxies   []netip.Prefix
 	RequestTarget    string
 	NoListenerStatus int
 	KeyParameters    bool

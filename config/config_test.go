@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,7 +34,7 @@ var (
 func edges(t *testing.T, f Field) []edge {
 	t.Helper()
 	all := []edge{
-		{"", f.Kind == "string" && strings.HasSuffix(f.Range, "or empty")},
+		{"", (f.Kind == "string" || f.Kind == "list") && strings.HasSuffix(f.Range, "or empty")},
 		{f.Default, true},
 	}
 	switch {
@@ -47,6 +48,8 @@ func edges(t *testing.T, f Field) []edge {
 		return append(all, edge{f.Range, false})
 	case f.Kind == "string":
 		return all
+	case f.Kind == "list":
+		return append(all, edge{"10.0.0.0/8,::1", true}, edge{"10.0.0.1/8", false})
 	}
 	m := bounds.FindStringSubmatch(f.Range)
 	if m == nil {
@@ -150,6 +153,8 @@ func TestValidateChecksEverySetting(t *testing.T) {
 				continue
 			case reflect.String:
 				field.SetString("no\nvalue")
+			case reflect.Slice:
+				field.Set(reflect.ValueOf([]netip.Prefix{{}}))
 			default:
 				field.SetInt(-1)
 			}
@@ -246,11 +251,11 @@ func TestDefaults(t *testing.T) {
 		c.Limits.HeadBytes == 32768, c.Limits.HeadMemory == 67108864,
 		c.Limits.ControlMessage == 262144, c.Limits.ControlQueue == 1048576,
 		c.Limits.LeftoverMemory == 268435456, c.Engine.ReadBuffer == 262144,
-		c.HTTP == HTTP{
+		reflect.DeepEqual(c.HTTP, HTTP{
 			ResponseTimeout: time.Minute, BodyGap: time.Minute, Keepalive: 2 * time.Minute,
 			CollectTime: time.Second, BodyMemory: 67108864,
 			Forwarded: "off", RequestTarget: "decoded", NoListenerStatus: 404,
-		},
+		}), c.ProxyProtocol.Networks == nil,
 		c.TCP.UserTimeout == 0, c.Drain.Delay == 0, c.Log.Level == "info",
 	} {
 		if !ok {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -74,14 +75,17 @@ func Load(o Options) (Config, error) {
 type loader struct {
 	env   map[string]string
 	known map[string]bool // Paths of settings.
-	paths []string        // The same in order.
+	lists map[string]bool // Paths of those that are lists.
+	paths []string        // The same as known in order.
 	errs  []error
 }
 
 func newLoader(env []string) *loader {
-	l := &loader{env: environment(env), known: map[string]bool{}}
+	l := &loader{env: environment(env), known: map[string]bool{},
+		lists: map[string]bool{}}
 	for _, f := range Fields() {
 		l.known[f.Path] = true
+		l.lists[f.Path] = f.Kind == "list"
 		l.paths = append(l.paths, f.Path)
 	}
 	return l
@@ -157,12 +161,29 @@ func (l *loader) section(values layer, section member, file string) {
 			l.fail(unknown(path, source, l.paths))
 		case twice:
 			l.fail(&Error{path, "given twice", source})
-		case m.value.kind != scalar:
-			l.fail(&Error{path, "want a value, got " + m.value.kind.String(), source})
 		default:
-			values.put(path, m.value.text, source)
+			l.value(values, path, m.value, source)
 		}
 	}
+}
+
+// value puts one setting into a layer, a list of values with commas between.
+func (l *loader) value(values layer, path string, v *node, source string) {
+	texts := []string{v.text}
+	if v.kind == sequence && l.lists[path] {
+		texts = nil
+		for i, item := range v.items {
+			if item.kind != scalar || strings.Contains(item.text, ",") || item.text == "" {
+				l.fail(&Error{fmt.Sprintf("%s[%d]", path, i), "want a value", source})
+				return
+			}
+			texts = append(texts, item.text)
+		}
+	} else if v.kind != scalar {
+		l.fail(&Error{path, "want a value, got " + v.kind.String(), source})
+		return
+	}
+	values.put(path, strings.Join(texts, ","), source)
 }
 
 // environ reads the variables with our prefix. Those without a double

@@ -12,8 +12,8 @@ import (
 func (c *Config) settings() []setting {
 	var all []setting
 	for _, section := range [][]setting{
-		c.Listen.settings(), c.Admin.settings(), c.Gateway.settings(),
-		c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
+		c.Listen.settings(), c.ProxyProtocol.settings(), c.Admin.settings(),
+		c.Gateway.settings(), c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
 		c.Limits.settings(), c.Engine.settings(), c.TCP.settings(), c.Drain.settings(),
 		c.Log.settings(),
 	} {
@@ -28,6 +28,13 @@ func (l *Listen) settings() []setting {
 			"address for plain HTTP and WebSockets; port 0 picks a free one"),
 		str("listen.https", &l.HTTPS, "", "host:port", isHostPort,
 			"address for TLS; not part of this build"),
+	}
+}
+
+func (p *ProxyProtocol) settings() []setting {
+	return []setting{
+		networks("proxy_protocol.networks", &p.Networks,
+			"balancers whose connections begin with a PROXY protocol header, version 1 or 2"),
 	}
 }
 
@@ -50,7 +57,8 @@ func (g *Gateway) settings() []setting {
 			"ws://host[:port] or wss://host[:port]", isBaseURL,
 			"base of rendezvous addresses; when empty, the host that the listener used"),
 		choice("gateway.advertised_scheme", &g.AdvertisedScheme, "ws",
-			"scheme of rendezvous addresses while advertised_url is empty", "ws", "wss"),
+			"scheme of rendezvous addresses while advertised_url is empty; auto: the listener's",
+			"auto", "ws", "wss"),
 		span("gateway.rendezvous_window", &g.RendezvousWindow, "30s",
 			time.Second, 30*time.Second, "",
 			"time that a listener has to accept a sender"),
@@ -120,6 +128,8 @@ func (h *HTTP) settings() []setting {
 		choice("http.forwarded", &h.Forwarded, "off",
 			"headers added to requests to say who the sender is",
 			"off", "x-forwarded", "forwarded", "both"),
+		networks("http.trusted_proxies", &h.TrustedProxies,
+			"proxies whose X-Forwarded-For and -Proto, or Forwarded, say who the sender is"),
 		choice("http.request_target", &h.RequestTarget, "decoded",
 			"form in which listeners get the path: percent-decoded, or as it was sent",
 			"decoded", "raw"),

@@ -109,7 +109,8 @@ func (r Ref) Get() *Conn { return r.loop.find(r) }
 // Loop returns the loop that owns c.
 func (c *Conn) Loop() *Loop { return c.loop }
 
-// Peer is the address of the other end of the TCP connection.
+// Peer is the address of the other end of the TCP connection, or of the client
+// behind it, as a header of the PROXY protocol or SetPeer said.
 func (c *Conn) Peer() netip.AddrPort { return c.peer }
 
 // Handler returns the present handler.

@@ -45,7 +45,11 @@ type handshake struct {
 func newHandshake(c *Conn, t *TLS, overload bool) Handler {
 	t.init()
 	c.SetDeadline(c.loop.engine.Ticks(t.HandshakeTimeout))
-	c.role = metrics.RoleHandshake
+	if c.gen == 0 { // not attached yet
+		c.role = metrics.RoleHandshake
+	} else {
+		c.SetRole(metrics.RoleHandshake)
+	}
 	return &handshake{tls: t, overload: overload, outcome: metrics.HandshakeFailed}
 }
 

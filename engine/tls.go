@@ -127,8 +127,9 @@ func (s *secure) hold(l *Loop, rest []byte) {
 	}
 }
 
-// Secure says whether the bytes of c go through TLS.
-func (c *Conn) Secure() bool { return c.secure != nil }
+// Secure says whether the bytes of c go through TLS, here or, as its balancer
+// said, there.
+func (c *Conn) Secure() bool { return c.secure != nil || c.proxiedTLS() }
 
 // receiveSecure is receive for a connection with TLS. All whole records that
 // were read are opened, so that nothing but a cut one ever waits here, of which

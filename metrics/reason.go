@@ -29,6 +29,8 @@ const (
 	CloseTLSFailed
 	// CloseTLSTimeout: the TLS handshake was not complete in time.
 	CloseTLSTimeout
+	// CloseProxyInvalid: no good header of the PROXY protocol where one is due.
+	CloseProxyInvalid
 	// CloseHeadInvalid: the request head could not be parsed (400).
 	CloseHeadInvalid
 	// CloseHeadTooLarge: the request head was over its limit (431).
@@ -101,6 +103,7 @@ var closeReasonNames = [closeReasonCount]string{
 	CloseMessageTooLarge: "message_too_large",
 	CloseTLSFailed:       "tls_failed",
 	CloseTLSTimeout:      "tls_timeout",
+	CloseProxyInvalid:    "proxy_invalid",
 	CloseHeadInvalid:     "head_invalid",
 	CloseHeadTooLarge:    "head_too_large",
 	CloseHeadTimeout:     "head_timeout",

@@ -129,6 +129,7 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 		ID:                c.Gateway.ID,
 		AdvertisedURL:     c.Gateway.AdvertisedURL,
 		AdvertisedScheme:  c.Gateway.AdvertisedScheme,
+		TrustedProxies:    c.HTTP.TrustedProxies,
 		RendezvousWindow:  c.Gateway.RendezvousWindow,
 		ListenersMax:      c.Gateway.ListenersMax,
 		PendingMax:        c.Gateway.PendingMax,
@@ -205,6 +206,8 @@ func (n *Node) listen(counters *metrics.Gateway) error {
 	c := n.cfg
 	addr, err := n.engine.Listen(c.Listen.HTTP, engine.ListenConfig{
 		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
+		ProxyFrom: c.ProxyProtocol.Networks, ProxyTimeout: c.Limits.HeadTimeout,
+		ProxyFailed: n.gateway.ProxyFailed,
 	})
 	if err != nil {
 		return addressError("listen.http", c.Listen.HTTP, err)

@@ -44,12 +44,13 @@ var levels = map[string]int{
 	"namespace":    1,
 	"gatewaystore": 1,
 
-	"wsframe":   0,
-	"httphead":  0,
-	"tlsrecord": 0,
-	"hyco":      0,
-	"sas":       0,
-	"metrics":   0,
+	"wsframe":    0,
+	"httphead":   0,
+	"proxyproto": 0,
+	"tlsrecord":  0,
+	"hyco":       0,
+	"sas":        0,
+	"metrics":    0,
 
 	"internal/": -1, // small things that every layer may use
 }
