@@ -97,6 +97,7 @@ type secure struct {
 	records recordLayer
 	held    []byte // of a block: the beginning of a record, encrypted; nil if none
 	err     error  // Open's, kept until what came before it has been handled
+	answers int    // bytes of answers in Conn.block, or that were there
 }
 
 func (s *secure) release(l *Loop) {
@@ -216,15 +217,19 @@ func (l *Loop) open(c *Conn, p []byte) int {
 }
 
 // answersMax bounds what a peer that does not read makes us queue by asking
-// for answers of the record layer, in bytes beyond one block of data.
+// for answers of the record layer, in bytes; an answer to a KeyUpdate has 27.
 const answersMax = 16 << 10
 
 // answer sends what the record layer has to say by itself.
 func (c *Conn) answer(p []byte) {
-	switch {
+	s := c.secure
+	if c.block == nil {
+		s.answers = 0
+	}
+	switch s.answers += len(p); {
 	case c.flags&writeShut != 0:
-	case c.Queued()+len(p) > c.loop.engine.cfg.ReadBuffer+answersMax:
-		c.secure.err = errAnswers
+	case s.answers > answersMax:
+		s.err = errAnswers
 	default:
 		c.transmit(p)
 	}
