@@ -124,7 +124,7 @@ func (r *Relay) listenerFor(path string) (l *control, entity string) {
 func newRequest(req *http.Request, entity string) *requestMessage {
 	id := newID()
 	m := &requestMessage{
-		Address: "ws://" + req.Host + prefix + entity + "?sb-hc-rendezvous=" + id +
+		Address: scheme(req) + req.Host + prefix + entity + "?sb-hc-rendezvous=" + id +
 			"&sb-hc-action=request&sb-hc-id=" + id,
 		ID: id, RequestTarget: req.URL.Path, Method: req.Method,
 		RequestHeaders: map[string]string{"Host": req.Host}, Body: new(bool),

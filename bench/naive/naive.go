@@ -157,6 +157,14 @@ func (r *Relay) accept(w http.ResponseWriter, req *http.Request, id string) {
 	}
 }
 
+// scheme begins a rendezvous address: of the kind by which the request came.
+func scheme(req *http.Request) string {
+	if req.TLS != nil {
+		return "wss://"
+	}
+	return "ws://"
+}
+
 // acceptMessage is the accept message for a sender's request.
 func acceptMessage(req *http.Request, id string) []byte {
 	type accept struct {
@@ -170,7 +178,7 @@ func acceptMessage(req *http.Request, id string) []byte {
 		query = kept + "&"
 	}
 	m := accept{
-		Address: "ws://" + req.Host + req.URL.EscapedPath() + "?" + query + "sb-hc-rendezvous=" +
+		Address: scheme(req) + req.Host + req.URL.EscapedPath() + "?" + query + "sb-hc-rendezvous=" +
 			id + "&sb-hc-action=accept&sb-hc-id=" + id,
 		ID:             id,
 		ConnectHeaders: map[string]string{"Host": req.Host},
