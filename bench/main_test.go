@@ -42,6 +42,7 @@ func playGateway(how string) int {
 	fs := flag.NewFlagSet("child", flag.ContinueOnError)
 	c := naive.Config{}
 	fs.StringVar(&c.HTTP, "http", "", "")
+	fs.StringVar(&c.HTTPS, "https", "", "")
 	fs.StringVar(&c.Admin, "admin", "", "")
 	fs.StringVar(&c.DataDir, "data-dir", "", "")
 	if err := fs.Parse(os.Args[2:]); err != nil {
@@ -53,8 +54,8 @@ func playGateway(how string) int {
 	return 0
 }
 
-// child is a target whose process is the test binary.
-func child(t *testing.T, how string) Target {
+// childTarget is a target whose process is the test binary.
+func childTarget(t *testing.T, how string) Target {
 	t.Helper()
 	t.Setenv(childEnv, how)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // do not wait for reports at exit
@@ -76,6 +77,7 @@ func tinySizes() *sizes {
 		atOnce: []int{2, 4}, relays: []int{2, 4}, settle: time.Millisecond, idle: []int{0, 3},
 		busy: 3, busyRate: 300, stuckPairs: 2, stuckBytes: 3e6, stuckEach: 1e6,
 		stall: 10 * time.Millisecond, stormRate: 200, churn: 2,
+		tlsAtOnce: 3, tlsRelays: []int{2, 4}, tlsCrowd: 3,
 		httpSmall: 3, httpLarge: 2, httpBytes: 3e6, httpSlow: 1e6,
 	}
 }
@@ -102,7 +104,8 @@ func startTrial(t *testing.T, target Target) *trial {
 			t.Error(err)
 		}
 	})
-	return &trial{ctx: ctx, target: &o.Targets[0], gw: g, opt: &o, size: o.sizes()}
+	return &trial{ctx: ctx, target: &o.Targets[0], gw: g, opt: &o, size: o.sizes(),
+		mode: tlsFull}
 }
 
 // A meddler forwards TCP to a gateway and changes what the gateway sends.

@@ -4,8 +4,9 @@ import (
 	"time"
 )
 
-// runStream measures one stream from sender to listener.
-func runStream(t *trial, size, perWrite int) error {
+// runStream measures one stream from sender to listener, under names that begin
+// with prefix.
+func runStream(t *trial, prefix string, size, perWrite int) error {
 	d, err := t.driver()
 	if err != nil {
 		return err
@@ -29,17 +30,17 @@ func runStream(t *trial, size, perWrite int) error {
 	if bytes == 0 {
 		t.failures.addf("stream: nothing arrived within %v", t.size.window)
 	}
-	t.cpuCost("cpu", "s/GB", u, float64(bytes)/1e9, time.Second)
-	t.cpuCost("cpu per message", "us", u, float64(messages), time.Microsecond)
-	t.rate("throughput", "GB/s", float64(bytes)/1e9/u.elapsed.Seconds())
-	t.rate("messages", "1/s", float64(messages)/u.elapsed.Seconds())
+	t.cpuCost(prefix+"cpu", "s/GB", u, float64(bytes)/1e9, time.Second)
+	t.cpuCost(prefix+"cpu per message", "us", u, float64(messages), time.Microsecond)
+	t.rate(prefix+"throughput", "GB/s", float64(bytes)/1e9/u.elapsed.Seconds())
+	t.rate(prefix+"messages", "1/s", float64(messages)/u.elapsed.Seconds())
 	return nil
 }
 
 // runSetUps measures how fast relayed connections come to be.
 func runSetUps(t *trial) error {
 	for _, n := range t.size.atOnce {
-		if err := runSetUpsAtOnce(t, n); err != nil {
+		if err := runSetUpsAtOnce(t, names(n), n); err != nil {
 			return err
 		}
 	}
@@ -55,7 +56,7 @@ const (
 	failedMax = 1000
 )
 
-func runSetUpsAtOnce(t *trial, atOnce int) error {
+func runSetUpsAtOnce(t *trial, prefix string, atOnce int) error {
 	d, err := t.driver()
 	if err != nil {
 		return err
@@ -103,9 +104,11 @@ func runSetUpsAtOnce(t *trial, atOnce int) error {
 	if !ok {
 		t.failures.addText("set-up did not finish", begun-ready-d.failed)
 	}
-	prefix := names(atOnce)
 	t.cpuCost(prefix+"cpu", "us", u, n, time.Microsecond)
 	t.rate(prefix+"set-ups", "1/s", n/u.elapsed.Seconds())
 	t.latency(prefix, &hist)
+	if h := &d.handshakes; h.done > 0 {
+		t.fact(prefix+"resumed", "%", 100*float64(h.resumed)/float64(h.done))
+	}
 	return nil
 }
