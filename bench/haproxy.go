@@ -41,17 +41,17 @@ backend gateway
 	server gateway {{.Gateway}}
 `))
 
-// findHAProxy looks where Debian installs it, too: that directory need not be in
-// the path of ordinary users.
+// haproxyPlaces is where to look; the second is where Debian installs it, which
+// need not be in the path of ordinary users. Tests replace it.
+var haproxyPlaces = []string{"haproxy", "/usr/sbin/haproxy"}
+
 func findHAProxy() (string, error) {
-	path, err := exec.LookPath("haproxy")
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/haproxy")
+	for _, place := range haproxyPlaces {
+		if path, err := exec.LookPath(place); err == nil {
+			return path, nil
+		}
 	}
-	if err != nil {
-		return "", &unfit{"no haproxy on this machine; apt-get install haproxy"}
-	}
-	return path, nil
+	return "", &unfit{"there is no haproxy on this machine (apt-get install haproxy)"}
 }
 
 // startFront puts an HAProxy that ends TLS in front of g, with files in the

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -43,10 +45,14 @@ func playGateway(how string) int {
 	c := naive.Config{}
 	fs.StringVar(&c.HTTP, "http", "", "")
 	fs.StringVar(&c.HTTPS, "https", "", "")
+	fs.StringVar(&c.Scheme, "gateway-advertised-scheme", "", "")
 	fs.StringVar(&c.Admin, "admin", "", "")
 	fs.StringVar(&c.DataDir, "data-dir", "", "")
 	if err := fs.Parse(os.Args[2:]); err != nil {
 		return 2
+	}
+	if how == "without TLS" {
+		c.HTTPS = ""
 	}
 	if err := naive.Serve(ctx, c); err != nil {
 		return 1
@@ -114,6 +120,8 @@ type meddler struct {
 	// change may edit p, which begins at byte at of what the gateway sends on
 	// one connection; false cuts the connection.
 	change func(p []byte, at int) bool
+	// pieces, when not zero, is the size in which bytes are handed on.
+	pieces int
 }
 
 // serve runs the meddler as a target.
@@ -157,9 +165,11 @@ func (m *meddler) forward(c net.Conn) {
 			return
 		}
 		at += n
-		if _, err := c.Write(buf[:n]); err != nil {
-			_ = up.Close()
-			return
+		for piece := range slices.Chunk(buf[:n], cmp.Or(m.pieces, n)) {
+			if _, err := c.Write(piece); err != nil {
+				_ = up.Close()
+				return
+			}
 		}
 	}
 }

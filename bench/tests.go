@@ -119,7 +119,7 @@ var tests = []*Test{
 		run:   runTLSBulk, forTLS: true,
 	},
 	{
-		ID: "tls-setup", Title: "set-ups, two TLS handshakes each, 64 at once",
+		ID: "tls-setup", Title: "set-ups, two TLS handshakes each, 32 at once",
 		About: "full handshakes, no early data; resumed and TLS 1.2 beside; the rate is also " +
 			"the driver's, whose handshakes share one core",
 		run: runTLSSetUps, forTLS: true,

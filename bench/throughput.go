@@ -54,6 +54,10 @@ const (
 	// failedMax is how many pairs may fail before no further ones are begun:
 	// nothing is learned from more.
 	failedMax = 1000
+	// setUpTurns is how often every place for a set-up must have had its turn
+	// before a window may end: what is under way at either end of it is then a
+	// small part, however slow a busy machine is.
+	setUpTurns = 4
 )
 
 func runSetUpsAtOnce(t *trial, prefix string, atOnce int) error {
@@ -73,23 +77,25 @@ func runSetUpsAtOnce(t *trial, prefix string, atOnce int) error {
 		p.abort()
 	}
 	begun := 0
-	refill := func() bool {
-		for begun-ready-d.failed < atOnce && d.failed < failedMax {
-			d.connect(e)
-			begun++
-		}
-		return d.failed >= failedMax
-	}
-	run := func(dur time.Duration) error {
-		_, err := d.runUntil(time.Now().Add(dur), refill)
+	// run goes on for dur, and until so many further set-ups are done.
+	run := func(dur time.Duration, least int) error {
+		d.now = time.Now()
+		end, least := d.now.Add(dur), ready+least
+		_, err := d.runUntil(d.now.Add(max(dur, stallMax)), func() bool {
+			for begun-ready-d.failed < atOnce && d.failed < failedMax {
+				d.connect(e)
+				begun++
+			}
+			return d.failed >= failedMax || ready >= least && !d.now.Before(end)
+		})
 		return err
 	}
-	if err := run(t.size.warmUp); err != nil {
+	if err := run(t.size.warmUp, atOnce); err != nil {
 		return err
 	}
 	hist.Reset()
 	before := ready
-	u, err := t.measure(t.gw, func() error { return run(t.size.window) })
+	u, err := t.measure(t.gw, func() error { return run(t.size.window, setUpTurns*atOnce) })
 	if err != nil {
 		return err
 	}

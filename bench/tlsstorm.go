@@ -81,6 +81,7 @@ type helloStorm struct {
 
 	begun, under int
 	answers      map[string]int
+	heard        func() // tests hear of every answer
 	took         time.Duration
 	silent, slow []*slowHello
 }
@@ -178,6 +179,15 @@ func (s *helloStorm) begin() {
 	c.send(s.hello)
 }
 
+// answer counts how a handshake ended.
+func (s *helloStorm) answer(what string) {
+	s.under--
+	s.answers[what]++
+	if s.heard != nil {
+		s.heard()
+	}
+}
+
 // perSecond is the rate at which handshakes were begun.
 func (s *helloStorm) perSecond() float64 { return float64(s.begun) / s.took.Seconds() }
 
@@ -223,9 +233,8 @@ func (o *hello) take(p []byte) error {
 	case recordAlert:
 		what = "refused by an alert"
 	}
-	o.storm.answers[what]++
-	o.storm.under--
 	o.c.abort()
+	o.storm.answer(what)
 	return nil
 }
 
@@ -234,8 +243,7 @@ func (o *hello) received(*conn, int) {}
 func (o *hello) drained(*conn)       {}
 
 func (o *hello) lost(_ *conn, err error) {
-	o.storm.under--
-	o.storm.answers[describe(err).Error()]++
+	o.storm.answer(describe(err).Error())
 }
 
 // A slowHello is a connection that is not in a hurry.

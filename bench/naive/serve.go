@@ -24,6 +24,8 @@ type Config struct {
 	// HTTPS is the address for clients that speak TLS; empty serves none.
 	// The certificate is made anew by each Serve.
 	HTTPS string
+	// Scheme is the Relay's.
+	Scheme string
 	// DataDir gets endpoints.json with the chosen addresses, and ca.pem with
 	// the certificate when there is TLS; empty writes neither.
 	DataDir string
@@ -43,7 +45,7 @@ type Addresses struct {
 func Serve(ctx context.Context, c Config) error {
 	s := &servers{failed: make(chan error, 3)}
 	defer s.close()
-	relay := new(Relay)
+	relay := &Relay{Scheme: c.Scheme}
 	var at Addresses
 	var err error
 	if at.HTTP, err = s.serve("clients", c.HTTP, relay, nil); err != nil {

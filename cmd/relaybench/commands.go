@@ -88,6 +88,8 @@ network. It writes endpoints.json and answers /readyz like "relayhouse dev", so
 	cmd.Flags().StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address for clients")
 	cmd.Flags().StringVar(&c.HTTPS, "https", "", "address for clients that speak TLS, with a "+
 		"certificate of its own making")
+	cmd.Flags().StringVar(&c.Scheme, "gateway-advertised-scheme", "", "ws or wss for rendezvous "+
+		"addresses (default: that of the request)")
 	cmd.Flags().StringVar(&c.Admin, "admin", "127.0.0.1:0", "address of /readyz")
 	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "directory for endpoints.json and ca.pem")
 	return cmd

@@ -117,7 +117,7 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
 	cmd.MarkFlagsMutuallyExclusive("start", "pid")
 	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
-	cmd.MarkFlagsOneRequired("start", "gateway", "naive")
+	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "tls")
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {
@@ -182,9 +182,6 @@ func (f *runFlags) addTargets(self string) error {
 	}
 	naive := bench.Target{Name: "naive", Binary: self, Command: "naive", Open: true}
 	for _, kind := range f.tls {
-		if f.start == "" && kind != "naive" {
-			continue
-		}
 		t := gateway
 		switch kind {
 		case "plain":
@@ -199,6 +196,9 @@ func (f *runFlags) addTargets(self string) error {
 			continue
 		default:
 			return fmt.Errorf("--tls=%s: want plain, own, haproxy or naive", kind)
+		}
+		if f.start == "" {
+			return fmt.Errorf("--tls=%s: which gateway? Use --start", kind)
 		}
 		o.Targets = append(o.Targets, t)
 	}
