@@ -271,3 +271,36 @@ func TestCheckCertificate(t *testing.T) {
 		t.Error("no authority was good enough")
 	}
 }
+
+// What the kernel does not take of one connection's records must not change while
+// others seal theirs.
+func TestTLSKeepsRecords(t *testing.T) {
+	const size, legs = 16 << 20, 2
+	got := make(chan int, legs)
+	addr := secureServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		got <- int(n)
+	}), nil)
+	l, err := newLoop(t.Context(), tlsFull.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	request := append([]byte("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 16777216\r\n\r\n"),
+		make([]byte, size)...)
+	for range legs {
+		if _, err := l.dial(mustResolve(t, "https://"+addr), request, &slowHello{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ok, err := l.runUntil(time.Now().Add(20*time.Second), func() bool {
+		return len(got) == legs
+	}); !ok || err != nil {
+		t.Fatalf("%d of %d requests came whole, %v", len(got), legs, err)
+	}
+	for range legs {
+		if n := <-got; n != size {
+			t.Errorf("%d of %d bytes came", n, size)
+		}
+	}
+}
