@@ -41,7 +41,7 @@ func (c *child) stop(bySignal bool) error {
 	}
 	select {
 	case end := <-c.exited:
-		if end.err != nil && !(bySignal && end.signal() == syscall.SIGTERM) {
+		if end.err != nil && (!bySignal || end.signal() != syscall.SIGTERM) {
 			return fmt.Errorf("stop: %s%s", end, c.output)
 		}
 		return nil
