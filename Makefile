@@ -99,6 +99,7 @@ bench: ## benchmarks: make bench [BENCH=regexp] [BENCHTIME=1s] [COUNT=10]
 .PHONY: bench-small
 bench-small: build ## every test of relaybench at small size, the stuck receivers at full size
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet
+	$(BIN)/relaybench run --start $(BIN)/relayhouse --tls --small --quiet
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --tests stuck --rounds 1 --quiet
 
 .PHONY: bench-cmp

@@ -22,8 +22,8 @@ func runChurn(t *trial) error {
 	defer d.close()
 	d.spread = setUpSources
 	before := 0
-	if t.pid() != 0 {
-		if before, err = descriptors(t.pid()); err != nil {
+	if t.pids().known() {
+		if before, err = t.pids().descriptors(); err != nil {
 			return err
 		}
 	}
@@ -63,12 +63,12 @@ func runChurn(t *trial) error {
 
 // checkDescriptors waits for the gateway to close what it had opened.
 func checkDescriptors(t *trial, d *driver, before int) error {
-	if t.pid() == 0 {
+	if !t.pids().known() {
 		return nil
 	}
 	now := 0
 	_, err := d.runUntil(time.Now().Add(drainMax), func() bool {
-		n, err := descriptors(t.pid())
+		n, err := t.pids().descriptors()
 		now = n
 		return err == nil && n <= before+descriptorsSlack
 	})

@@ -65,6 +65,8 @@ type conn struct {
 	// plain, when set, takes what was read on a connection that carries no
 	// WebSocket; its error ends the connection.
 	plain func(p []byte) error
+	// secure is the TLS of the connection, nil without.
+	secure *secureLeg
 
 	upgraded bool
 	gone     bool
@@ -72,13 +74,17 @@ type conn struct {
 	in, out  bool   // what the poller watches for
 	streams  bool   // drained is wanted whenever there is room
 	head     []byte // response so far, when it came in pieces
-	unsent   []byte // what the kernel has not taken yet
+	unsent   []byte // what the kernel has not taken yet, with TLS: records
 }
 
 // send queues p and writes what the kernel takes. p must not change until
 // everything was sent. Whether that is so now is reported by idle.
 func (c *conn) send(p []byte) {
 	if c.gone || c.broken != nil {
+		return
+	}
+	if c.secure != nil {
+		c.seal(p)
 		return
 	}
 	if len(c.unsent) > 0 {
@@ -92,7 +98,10 @@ func (c *conn) send(p []byte) {
 }
 
 // idle reports whether everything sent so far was taken by the kernel.
-func (c *conn) idle() bool { return len(c.unsent) == 0 && !c.gone && c.broken == nil }
+func (c *conn) idle() bool {
+	return len(c.unsent) == 0 && !c.gone && c.broken == nil &&
+		(c.secure == nil || len(c.secure.queued) == 0)
+}
 
 func (c *conn) flush() {
 	for len(c.unsent) > 0 {
@@ -155,7 +164,15 @@ func (c *conn) readable() {
 		c.fail(io.EOF)
 		return
 	}
-	p := c.loop.buf[:n]
+	if p := c.loop.buf[:n]; c.secure != nil {
+		c.open(p)
+	} else {
+		c.take(p)
+	}
+}
+
+// take follows bytes of the gateway; p stays as it is until take returns.
+func (c *conn) take(p []byte) {
 	if c.plain != nil {
 		if err := c.plain(p); err != nil {
 			c.fail(err)
@@ -163,6 +180,7 @@ func (c *conn) readable() {
 		return
 	}
 	if !c.upgraded {
+		var err error
 		if p, err = c.response(p); err != nil {
 			c.fail(err)
 			return
@@ -269,6 +287,10 @@ func (c *conn) forget() bool {
 		return false
 	}
 	c.gone, c.unsent = true, nil
+	if c.secure != nil {
+		c.secure.stop()
+		c.loop.sealed = c.loop.sealed[:0] // no alert for nobody
+	}
 	c.loop.conns[c.fd] = nil
 	return true
 }

@@ -17,12 +17,14 @@
 //	poll_linux.go  epoll and raw non-blocking sockets
 //	loop.go        one goroutine that owns every socket of a driver
 //	conn.go        one leg: handshake, queued bytes, frames
+//	secure.go      and its TLS: a coroutine, then records in memory
 //	frame.go       masked frames out, header parser in, pattern check
 //	driver.go      listen, connect, accept: how a pair comes to be
 //	echo.go        what pairs do once they are open: round trips
 //	stream.go      or one-way transfer, verified byte for byte if need be
 //	httpsend.go    or HTTP requests: senders in a closed loop
 //	httplisten.go  and the listener that answers them
+//	haproxy.go     an HAProxy that ends TLS in front of a target
 //	tests.go       the list of tests; each theme has a file of its own
 //
 // There is no goroutine per connection. Frames are built once and masked with

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,6 +30,16 @@ type site struct {
 	// listenToken and sendToken go into ServiceBusAuthorization; empty sends
 	// no such header.
 	listenToken, sendToken string
+	// tls are the settings of the connections; nil for plain ones.
+	tls *tls.Config
+}
+
+// scheme is that of rendezvous addresses.
+func (s *site) scheme() string {
+	if s.tls != nil {
+		return "wss"
+	}
+	return "ws"
 }
 
 // handshake builds the request of one leg. query begins after the '?'.
@@ -96,7 +107,7 @@ type driver struct {
 
 // newDriver opens a control channel at s and waits until it is registered.
 func newDriver(ctx context.Context, s site, f *failures) (*driver, error) {
-	l, err := newLoop(ctx)
+	l, err := newLoop(ctx, s.tls)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +173,7 @@ func (o *control) lost(_ *conn, err error) {
 
 // message dials the rendezvous address of an accept message.
 func (o *control) message(body []byte) {
-	id, target, request, err := parseAccept(body)
+	id, target, request, err := parseAccept(body, o.d.scheme())
 	if err != nil {
 		o.d.failures.add(err)
 		return
@@ -180,7 +191,9 @@ func (o *control) message(body []byte) {
 
 // parseAccept takes from an accept message which pair it is for, and how to
 // dial its rendezvous address.
-func parseAccept(body []byte) (id uint64, at netip.AddrPort, request []byte, err error) {
+func parseAccept(body []byte, scheme string) (
+	id uint64, at netip.AddrPort, request []byte, err error,
+) {
 	var m struct {
 		Accept *struct{ Address string }
 	}
@@ -190,7 +203,7 @@ func parseAccept(body []byte) (id uint64, at netip.AddrPort, request []byte, err
 	if m.Accept == nil {
 		return 0, at, nil, fmt.Errorf("control message is not accept: %.60q", body)
 	}
-	if at, request, err = parseAddress(m.Accept.Address); err != nil {
+	if at, request, err = parseAddress(m.Accept.Address, scheme); err != nil {
 		return 0, at, nil, err
 	}
 	_, number, _ := strings.Cut(m.Accept.Address, pairParameter)
@@ -202,12 +215,14 @@ func parseAccept(body []byte) (id uint64, at netip.AddrPort, request []byte, err
 }
 
 // parseAddress says how to dial a rendezvous address: used as it is
-// (docs/protocol.md, section 3.2).
-func parseAddress(address string) (at netip.AddrPort, request []byte, err error) {
-	rest, ok := strings.CutPrefix(address, "ws://")
+// (docs/protocol.md, section 3.2). It has to have the scheme, ws or wss, of the
+// control channel.
+func parseAddress(address, scheme string) (at netip.AddrPort, request []byte, err error) {
+	rest, ok := strings.CutPrefix(address, scheme+"://")
 	host, path, found := strings.Cut(rest, "/")
 	if !ok || !found {
-		return at, nil, fmt.Errorf("rendezvous address %.60q: want ws://host/path", address)
+		return at, nil, fmt.Errorf("rendezvous address %.60q: want %s://host/path", address,
+			scheme)
 	}
 	if at, err = netip.ParseAddrPort(host); err != nil {
 		return at, nil, fmt.Errorf("rendezvous address: want an IP address and port: %w", err)

@@ -12,8 +12,8 @@ import (
 )
 
 func TestParseAccept(t *testing.T) {
-	id, at, request, err := parseAccept([]byte(`{"accept":{"address":` +
-		`"ws:\/\/127.0.0.1:81\/$hc\/e?pair=17&sb-hc-action=accept&sb-hc-id=x","id":"x"}}`))
+	id, at, request, err := parseAccept([]byte(`{"accept":{"address":`+
+		`"ws:\/\/127.0.0.1:81\/$hc\/e?pair=17&sb-hc-action=accept&sb-hc-id=x","id":"x"}}`), "ws")
 	if err != nil || id != 17 || at.String() != "127.0.0.1:81" {
 		t.Fatalf("pair %d at %v: %v", id, at, err)
 	}
@@ -30,7 +30,7 @@ func TestParseAccept(t *testing.T) {
 		{`{"accept":{"address":"ws://127.0.0.1:1/a?b=1"}}`, "lost the sender's query"},
 		{`{"accept":{"address":"ws://127.0.0.1:1/a?pair=-1"}}`, "lost the sender's query"},
 	} {
-		if _, _, _, err := parseAccept([]byte(c.message)); err == nil ||
+		if _, _, _, err := parseAccept([]byte(c.message), "ws"); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.message, err, c.want)
 		}
@@ -207,7 +207,7 @@ func TestPacedLatencyCountsTheStall(t *testing.T) {
 
 func TestLoopStopsForContext(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
-	l, err := newLoop(ctx)
+	l, err := newLoop(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestLoopStopsForContext(t *testing.T) {
 
 // The alarm must be exact to well below a millisecond: pacing depends on it.
 func TestPollerAlarm(t *testing.T) {
-	l, err := newLoop(context.Background())
+	l, err := newLoop(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

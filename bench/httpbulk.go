@@ -30,7 +30,7 @@ func bulkCases(size, slow uint64) []bulkCase {
 
 // runHTTPBulk sends long bodies and compares every byte of them.
 func runHTTPBulk(t *trial) error {
-	if t.pid() == 0 {
+	if !t.pids().known() {
 		t.note("process unknown: memory was not sampled")
 	}
 	for _, c := range bulkCases(t.size.httpBytes, t.size.httpSlow) {
@@ -67,7 +67,7 @@ func runBulkCase(t *trial, c bulkCase) error {
 			g.c.pause()
 		}
 	}
-	memory := sampleMemory(t.pid())
+	memory := sampleMemory(t.pids())
 	u, err := t.measure(t.gw, func() error { return b.run(t, &c) })
 	growth := memory.stop()
 	if err != nil {
@@ -91,7 +91,7 @@ func runBulkCase(t *trial, c bulkCase) error {
 		t.cpuCost(prefix+"cpu", "s/GB", u, size/1e9, time.Second)
 		t.rate(prefix+"throughput", "GB/s", size/1e9/u.elapsed.Seconds())
 	}
-	if t.pid() != 0 {
+	if t.pids().known() {
 		t.cost(prefix+"memory growth", "MiB", float64(growth)/mib)
 		t.bound(growth <= bulkGrowth, "%s: memory of the gateway grew by more than %d MiB",
 			c.name, bulkGrowth/mib)

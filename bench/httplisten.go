@@ -172,7 +172,7 @@ func (l *httpListener) flush() {
 // dial opens a rendezvous connection: to answer a, or to hear the request when
 // a is nil.
 func (l *httpListener) dial(m *relayedRequest, a *httpAnswer) {
-	target, request, err := parseAddress(string(m.address))
+	target, request, err := parseAddress(string(m.address), l.d.scheme())
 	if err != nil {
 		l.d.failures.add(err)
 		return

@@ -115,7 +115,7 @@ func runBesideIdle(t *trial) error {
 		return err
 	}
 	held := 0
-	for _, n := range withinLimit(t.size.idle, t.size.busy) {
+	for _, n := range t.withinLimit(t.size.idle, t.size.busy) {
 		if _, err := d.openPairs(n-held, openAtOnce, idle); err != nil {
 			return err
 		}

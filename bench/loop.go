@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"net/netip"
 	"time"
 )
@@ -32,16 +33,28 @@ type loop struct {
 	spread int
 	// firstSource is the last byte of the first source address.
 	firstSource byte
+
+	// tls are the settings of all connections; nil for plain ones. opened is
+	// what was read of one, sealed what it is to send; both are scratch.
+	tls            *tls.Config
+	opened, sealed []byte
+	handshakes     handshakes
 }
 
-func newLoop(ctx context.Context) (*loop, error) {
+// newLoop makes a loop whose connections are plain when secure is nil.
+func newLoop(ctx context.Context, secure *tls.Config) (*loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	return &loop{
+	l := &loop{
 		ctx: ctx, poll: p, buf: make([]byte, readBuffer), now: time.Now(), firstSource: 1,
-	}, nil
+		tls: secure,
+	}
+	if secure != nil {
+		l.opened = make([]byte, recordSize)
+	}
+	return l, nil
 }
 
 // close resets every connection and ends the loop.
@@ -107,7 +120,7 @@ func (l *loop) conn(fd int) *conn {
 }
 
 // dial begins a connection to target and sends request as soon as it stands.
-// From then on o hears about it.
+// From then on o hears about it. With TLS, it is sent when the handshake is over.
 func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, error) {
 	fd, err := dialTCP(l.source(target.Addr()), target)
 	if err != nil {
@@ -123,6 +136,9 @@ func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, erro
 		return nil, err
 	}
 	l.conns[fd] = c
+	if l.tls != nil {
+		c.startTLS()
+	}
 	c.send(request)
 	return c, nil
 }

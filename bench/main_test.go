@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -42,10 +44,15 @@ func playGateway(how string) int {
 	fs := flag.NewFlagSet("child", flag.ContinueOnError)
 	c := naive.Config{}
 	fs.StringVar(&c.HTTP, "http", "", "")
+	fs.StringVar(&c.HTTPS, "https", "", "")
+	fs.StringVar(&c.Scheme, "gateway-advertised-scheme", "", "")
 	fs.StringVar(&c.Admin, "admin", "", "")
 	fs.StringVar(&c.DataDir, "data-dir", "", "")
 	if err := fs.Parse(os.Args[2:]); err != nil {
 		return 2
+	}
+	if how == "without TLS" {
+		c.HTTPS = ""
 	}
 	if err := naive.Serve(ctx, c); err != nil {
 		return 1
@@ -53,8 +60,8 @@ func playGateway(how string) int {
 	return 0
 }
 
-// child is a target whose process is the test binary.
-func child(t *testing.T, how string) Target {
+// childTarget is a target whose process is the test binary.
+func childTarget(t *testing.T, how string) Target {
 	t.Helper()
 	t.Setenv(childEnv, how)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // do not wait for reports at exit
@@ -76,6 +83,7 @@ func tinySizes() *sizes {
 		atOnce: []int{2, 4}, relays: []int{2, 4}, settle: time.Millisecond, idle: []int{0, 3},
 		busy: 3, busyRate: 300, stuckPairs: 2, stuckBytes: 3e6, stuckEach: 1e6,
 		stall: 10 * time.Millisecond, stormRate: 200, churn: 2,
+		tlsAtOnce: 3, tlsRelays: []int{2, 4}, tlsCrowd: 3,
 		httpSmall: 3, httpLarge: 2, httpBytes: 3e6, httpSlow: 1e6,
 	}
 }
@@ -102,7 +110,8 @@ func startTrial(t *testing.T, target Target) *trial {
 			t.Error(err)
 		}
 	})
-	return &trial{ctx: ctx, target: &o.Targets[0], gw: g, opt: &o, size: o.sizes()}
+	return &trial{ctx: ctx, target: &o.Targets[0], gw: g, opt: &o, size: o.sizes(),
+		mode: tlsFull}
 }
 
 // A meddler forwards TCP to a gateway and changes what the gateway sends.
@@ -111,6 +120,8 @@ type meddler struct {
 	// change may edit p, which begins at byte at of what the gateway sends on
 	// one connection; false cuts the connection.
 	change func(p []byte, at int) bool
+	// pieces, when not zero, is the size in which bytes are handed on.
+	pieces int
 }
 
 // serve runs the meddler as a target.
@@ -154,9 +165,11 @@ func (m *meddler) forward(c net.Conn) {
 			return
 		}
 		at += n
-		if _, err := c.Write(buf[:n]); err != nil {
-			_ = up.Close()
-			return
+		for piece := range slices.Chunk(buf[:n], cmp.Or(m.pieces, n)) {
+			if _, err := c.Write(piece); err != nil {
+				_ = up.Close()
+				return
+			}
 		}
 	}
 }

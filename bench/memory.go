@@ -18,9 +18,10 @@ const (
 )
 
 // withinLimit cuts points to what the descriptor limit allows beside so many
-// other relays: a relay takes two descriptors here and two in the gateway.
-func withinLimit(points []int, others int) []int {
-	most := (int(descriptorLimit())-descriptorsSpare)/2 - others
+// other relays: a relay takes two descriptors here and two in the gateway, or
+// more in a process that stands in front of it.
+func (t *trial) withinLimit(points []int, others int) []int {
+	most := (int(descriptorLimit())-descriptorsSpare)/t.target.relayDescriptors() - others
 	var fit []int
 	for _, p := range points {
 		if p = min(p, most); !slices.Contains(fit, p) {
@@ -37,9 +38,9 @@ type memoryPoint struct {
 }
 
 // runMemory measures the memory of relays in fresh processes, one per point.
-func runMemory(t *trial, traffic bool) error {
+func runMemory(t *trial, relays []int, traffic bool) error {
 	var points []memoryPoint
-	for _, n := range withinLimit(t.size.relays, 0) {
+	for _, n := range t.withinLimit(relays, 0) {
 		p, err := memoryAt(t, n, traffic)
 		if err != nil {
 			return fmt.Errorf("%d relays: %w", n, err)
@@ -90,7 +91,7 @@ func memoryAt(t *trial, n int, traffic bool) (p memoryPoint, err error) {
 	if err != nil {
 		return p, err
 	}
-	d, err := newDriver(t.ctx, t.site(g), &t.failures)
+	d, err := t.driverAt(g)
 	if err != nil {
 		return p, err
 	}
@@ -123,7 +124,7 @@ func settled(t *trial, d *driver, g *gateway) (float64, error) {
 	if err := d.runFor(t.size.settle); err != nil {
 		return 0, err
 	}
-	n, err := userMemory(g.pid)
+	n, err := g.pids.userMemory()
 	return float64(n), err
 }
 

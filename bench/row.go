@@ -203,22 +203,37 @@ func writeFigures(out *bytes.Buffer, rows []Row) {
 	if !onlyBase && rows[0].Baseline != "" {
 		base = strings.ToUpper(rows[0].Baseline) + "\tRATIO"
 	}
+	// The target has a column only where there are several beside the baseline.
+	first := slices.IndexFunc(rows, func(r Row) bool { return onlyBase || r.Target != r.Baseline })
+	several := slices.ContainsFunc(rows, func(r Row) bool {
+		return r.Target != rows[first].Target && (onlyBase || r.Target != r.Baseline)
+	})
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "TEST\tFIGURE\tMEDIAN\tUNIT\tBEST\tSPREAD\tN\t"+base)
+	head := "TEST\t"
+	if several {
+		head += "TARGET\t"
+	}
+	_, _ = fmt.Fprintln(tw, head+"FIGURE\tMEDIAN\tUNIT\tBEST\tSPREAD\tN\t"+base)
 	for i := range rows {
 		r := &rows[i]
 		if r.Target == r.Baseline && !onlyBase {
 			continue
 		}
+		name := r.Test
+		if several {
+			name += "\t" + r.Target
+		}
 		for _, f := range r.Figures {
-			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s..%s\t%d\t", r.Test, f.Name,
+			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s..%s\t%d\t", name, f.Name,
 				short(f.Median), f.Unit, short(f.Best), short(f.Min), short(f.Max), f.N)
 			if f.Ratio != 0 {
 				_, _ = fmt.Fprintf(tw, "%s\t%s", short(f.Base), short(f.Ratio))
 			}
 			_, _ = fmt.Fprintln(tw)
 		}
-		_, _ = fmt.Fprintf(tw, "%s\tfailures\t%d\t\t\t\t%d\t\n", r.Test, r.Failures, r.N)
+		if r.Skipped == "" || r.Failures > 0 {
+			_, _ = fmt.Fprintf(tw, "%s\tfailures\t%d\t\t\t\t%d\t\n", name, r.Failures, r.N)
+		}
 	}
 	_ = tw.Flush() // a buffer takes everything
 }

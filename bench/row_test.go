@@ -225,9 +225,12 @@ func TestFailuresAreBounded(t *testing.T) {
 }
 
 func TestWithinLimit(t *testing.T) {
-	most := (int(descriptorLimit()) - descriptorsSpare) / 2
-	got := withinLimit([]int{1, 2, 1 << 40, 1 << 41}, 10)
-	if !reflect.DeepEqual(got, []int{1, 2, most - 10}) {
-		t.Errorf("points %v with a limit of %d", got, most)
+	spare := int(descriptorLimit()) - descriptorsSpare
+	for end, most := range map[TLSEnd]int{NoTLS: spare / 2, OwnTLS: spare / 2, FrontTLS: spare / 4} {
+		tr := trial{target: &Target{TLS: end}}
+		got := tr.withinLimit([]int{1, 2, 1 << 40, 1 << 41}, 10)
+		if !reflect.DeepEqual(got, []int{1, 2, most - 10}) {
+			t.Errorf("TLS end %d: points %v with a limit of %d", end, got, most)
+		}
 	}
 }

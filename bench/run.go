@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,8 @@ type Options struct {
 	Targets []Target
 	// Baseline names the target to which the others are put in proportion.
 	Baseline string
-	// Tests are ids of Tests; empty means all.
+	// Tests are ids of Tests; empty means all that are not for TLS, or with a
+	// target that is reached with TLS those that are.
 	Tests []string
 	// Duration is the measured window of the tests that have one.
 	Duration time.Duration
@@ -73,11 +73,14 @@ type sizes struct {
 	idle       []int         // b9
 	busy       int           // b9, storm: pairs
 	busyRate   int           // b9, storm: round trips per second
+	tlsAtOnce  int           // tls-setup
+	tlsRelays  []int         // tls-idle
+	tlsCrowd   int           // tls-storm: silent connections, and as many slow ones
 	stuckPairs int
 	stuckBytes uint64 // one pair
 	stuckEach  uint64 // each of many pairs
 	stall      time.Duration
-	stormRate  int // bad handshakes per second
+	stormRate  int // storm, tls-storm: handshakes per second
 	churn      int // relays alive at once
 	httpSmall  int // b13: senders with bodies of 1 KiB
 	httpLarge  int // b13: senders with bodies of 1 MiB
@@ -95,6 +98,7 @@ func (o *Options) sizes() sizes {
 		idle: []int{0, 1000, 4000, 9000}, busy: 90, busyRate: 2000,
 		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second,
 		stormRate: 1000, churn: 32,
+		tlsAtOnce: 32, tlsRelays: []int{500, 2000, 4000}, tlsCrowd: 1000,
 		httpSmall: 64, httpLarge: 8, httpBytes: 1e9, httpSlow: 64 * mib,
 	}
 	if o.Small {
@@ -104,6 +108,7 @@ func (o *Options) sizes() sizes {
 			settle: 100 * time.Millisecond, idle: []int{0, 50, 200}, busy: 20, busyRate: 1000,
 			stuckPairs: 4, stuckBytes: 40e6, stuckEach: 10e6, stall: 300 * time.Millisecond,
 			stormRate: 300, churn: 8,
+			tlsAtOnce: 16, tlsRelays: []int{50, 100, 200}, tlsCrowd: 50,
 			httpSmall: 16, httpLarge: 2, httpBytes: 64 * mib, httpSlow: 64 * mib,
 		}
 	}
@@ -150,10 +155,16 @@ func (o *Options) check() ([]*Test, error) {
 			o.Entity = DefaultTokenEntity
 		}
 	}
-	if len(o.Tests) == 0 {
-		return Tests(), nil
-	}
 	var chosen []*Test
+	if len(o.Tests) == 0 {
+		secure := slices.ContainsFunc(o.Targets, func(t Target) bool { return t.secure() })
+		for _, t := range Tests() {
+			if t.forTLS == secure {
+				chosen = append(chosen, t)
+			}
+		}
+		return chosen, nil
+	}
 	for _, id := range o.Tests {
 		i := slices.IndexFunc(Tests(), func(t *Test) bool { return t.ID == id })
 		if i < 0 {
@@ -204,7 +215,7 @@ func runTest(ctx context.Context, o *Options, test *Test) []Row {
 		}
 		var err error
 		if s.gw, err = s.target.start(ctx, test.start); err != nil {
-			s.failures.add(err)
+			s.startFailed(err)
 		}
 	}
 	for round := range o.rounds(test) {
@@ -228,12 +239,27 @@ func runTest(ctx context.Context, o *Options, test *Test) []Row {
 	return rows
 }
 
+// startFailed takes note of a target that could not be started.
+func (s *series) startFailed(err error) {
+	if u, ok := errors.AsType[*unfit](err); ok {
+		s.skipped = u.reason
+		return
+	}
+	s.failures.add(err)
+}
+
 func (s *series) run(ctx context.Context, o *Options, test *Test, round int) {
-	t := &trial{ctx: ctx, target: s.target, gw: s.gw, opt: o, size: o.sizes()}
+	t := &trial{ctx: ctx, target: s.target, gw: s.gw, opt: o, size: o.sizes(),
+		mode: tlsFull}
 	begun := time.Now()
 	err := test.run(t)
 	t.stopSpinners()
+	t.noteHandshakes()
 	s.calmDown(ctx)
+	if u, ok := errors.AsType[*unfit](err); ok {
+		s.skipped = u.reason // found by a test that starts its own processes
+		return
+	}
 	if err != nil && ctx.Err() == nil {
 		t.failures.add(err)
 	}
@@ -257,10 +283,10 @@ const (
 // connections by the thousand keep it busy for a while, and that must not
 // disturb the target that is measured next.
 func (s *series) calmDown(ctx context.Context) {
-	if s.gw == nil || s.gw.pid == 0 || s.gw.pid == os.Getpid() {
+	if s.gw == nil || !s.gw.pids.known() || s.gw.pids.own() {
 		return
 	}
-	before, err := cpuTime(s.gw.pid)
+	before, err := s.gw.pids.cpuTime()
 	for end := time.Now().Add(calmMax); err == nil && time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
@@ -268,7 +294,7 @@ func (s *series) calmDown(ctx context.Context) {
 		case <-time.After(calmInterval):
 		}
 		var now time.Duration
-		now, err = cpuTime(s.gw.pid)
+		now, err = s.gw.pids.cpuTime()
 		if float64(now-before) < calmShare*float64(calmInterval) {
 			return
 		}

@@ -82,12 +82,13 @@ type storm struct {
 }
 
 func newStorm(ctx context.Context, t *trial) (*storm, error) {
-	l, err := newLoop(ctx)
+	at := t.site(t.gw)
+	l, err := newLoop(ctx, at.tls)
 	if err != nil {
 		return nil, err
 	}
 	l.firstSource = stormSource
-	s := &storm{loop: l, site: t.site(t.gw), owed: 1, answers: map[string]int{},
+	s := &storm{loop: l, site: at, owed: 1, answers: map[string]int{},
 		every: time.Second / time.Duration(t.size.stormRate)}
 	bad := t.token(s.site, t.opt.Key+" but wrong")
 	s.request = s.handshake("sb-hc-action=listen", bad)

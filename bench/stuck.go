@@ -18,7 +18,7 @@ const (
 
 // runStuck sends much to receivers that do not read for a while.
 func runStuck(t *trial) error {
-	if t.pid() == 0 {
+	if !t.pids().known() {
 		t.note("process unknown: memory was not sampled")
 	}
 	for _, n := range []int{1, t.size.stuckPairs} {
@@ -47,7 +47,7 @@ func runStuckPairs(t *trial, n int, dir direction, bytes, growthMax uint64) erro
 	if err != nil {
 		return err
 	}
-	memory := sampleMemory(t.pid())
+	memory := sampleMemory(t.pids())
 	begun := time.Now()
 	for _, p := range pairs {
 		s.start(p)
@@ -65,7 +65,7 @@ func runStuckPairs(t *trial, n int, dir direction, bytes, growthMax uint64) erro
 	prefix := fmt.Sprintf("%d %v: ", n, dir)
 	t.fact(prefix+"verified", "MB", float64(s.bytes)/1e6)
 	t.fact(prefix+"time", "s", time.Since(begun).Seconds())
-	if t.pid() == 0 {
+	if !t.pids().known() {
 		return nil
 	}
 	t.cost(prefix+"memory growth", "MiB", float64(growth)/mib)
@@ -91,28 +91,28 @@ func awaitStreams(d *driver, s *stream, n int) error {
 	return nil
 }
 
-// A memorySampler reads the memory of a process from a goroutine of its own,
+// A memorySampler reads the memory of a target from a goroutine of its own,
 // because the loop is busy just when it matters.
 type memorySampler struct {
 	first, most uint64
 	quit, done  chan struct{}
 }
 
-// sampleMemory begins to sample; nothing is sampled for pid 0.
-func sampleMemory(pid int) *memorySampler {
+// sampleMemory begins to sample; nothing is sampled when it is not known.
+func sampleMemory(p processes) *memorySampler {
 	m := &memorySampler{quit: make(chan struct{}), done: make(chan struct{})}
-	if pid == 0 {
+	if !p.known() {
 		close(m.done)
 		return m
 	}
-	m.first, _ = userMemory(pid)
+	m.first, _ = p.userMemory()
 	m.most = m.first
 	go func() {
 		defer close(m.done)
 		tick := time.NewTicker(sampleEvery)
 		defer tick.Stop()
 		for {
-			now, err := userMemory(pid)
+			now, err := p.userMemory()
 			if err == nil {
 				m.most = max(m.most, now)
 			}

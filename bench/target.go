@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,6 +27,16 @@ const (
 	// outputKept is how much of the end of a gateway's output is kept to
 	// explain a failure, in bytes.
 	outputKept = 4 << 10
+)
+
+// A TLSEnd says who ends the TLS of a target's clients.
+type TLSEnd uint8
+
+// The ends.
+const (
+	NoTLS    TLSEnd = iota // nobody: clients speak plain HTTP
+	OwnTLS                 // the target itself
+	FrontTLS               // an HAProxy that is started in front of it
 )
 
 // A Target is something to measure. Either Binary or URL is set.
@@ -47,9 +56,18 @@ type Target struct {
 	// OneLoop are arguments that make it run a single event loop, for the
 	// tests that need one. It also gets GOMAXPROCS=1 in the environment then.
 	OneLoop []string
+	// TLS says how clients reach the binary. With OwnTLS it also gets
+	//
+	//	--https 127.0.0.1:0
+	//
+	// and must trust its certificate to TMP/ca.pem; where its endpoints.json
+	// has no "https" the tests are skipped. With FrontTLS the CPU time and the
+	// memory of HAProxy count, too, and without an HAProxy on this machine the
+	// tests are skipped. Its Args must make it tell listeners wss addresses.
+	TLS TLSEnd
 
-	// URL is the plain HTTP address of a gateway that is running already, and
-	// PID its process, 0 when unknown: then nothing is said about its CPU
+	// URL is the address of a gateway that is running already, http or https,
+	// and PID its process, 0 when unknown: then nothing is said about its CPU
 	// time and memory, and no test can have a fresh process.
 	URL string
 	PID int
@@ -58,20 +76,40 @@ type Target struct {
 	Open bool
 }
 
+// secure says that clients reach t with TLS.
+func (t *Target) secure() bool {
+	u, err := url.Parse(t.URL)
+	return t.TLS != NoTLS || err == nil && (u.Scheme == "https" || u.Scheme == "wss")
+}
+
+// relayDescriptors is how many descriptors a relay takes in the process of t
+// that holds most of them.
+func (t *Target) relayDescriptors() int {
+	if t.TLS == FrontTLS {
+		return 4 // two on either side of HAProxy
+	}
+	return 2
+}
+
+// An unfit target is one that cannot do what a test needs; that is no failure.
+type unfit struct{ reason string }
+
+func (u *unfit) Error() string { return u.reason }
+
 // startOptions are the wishes of one test about the process that it measures.
 type startOptions struct{ oneLoop bool }
 
 // A gateway is a running target.
 type gateway struct {
-	addr netip.AddrPort
-	pid  int
+	addr   netip.AddrPort // where clients connect
+	secure bool           // with TLS
+	pids   processes
 	// fresh says that the process was started for this test.
 	fresh bool
 
-	child  *exec.Cmd
-	exited chan exit // receives the child's end once
-	output *tail
-	dir    string
+	child *child
+	front *child // HAProxy, if any
+	dir   string
 }
 
 // start makes t available.
@@ -81,34 +119,43 @@ func (t *Target) start(ctx context.Context, o startOptions) (*gateway, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &gateway{addr: addr, pid: t.PID}, nil
+		g := &gateway{addr: addr, secure: t.secure()}
+		if t.PID != 0 {
+			g.pids = processes{t.PID}
+		}
+		return g, nil
 	}
 	dir, err := os.MkdirTemp("", "relaybench-")
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	g := &gateway{fresh: true, dir: dir, output: &tail{}, exited: make(chan exit, 1)}
+	g := &gateway{fresh: true, dir: dir, secure: t.secure()}
 	args := []string{t.Command, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--data-dir", dir}
-	args = append(args, t.Args...)
-	g.child = exec.Command(t.Binary, args...)
-	// By a variable, because not every target has the flag; the last one counts.
-	g.child.Env = append(os.Environ(), "RELAYHOUSE_LISTEN__HTTPS=127.0.0.1:0")
+	if t.TLS == OwnTLS {
+		args = append(args, "--https", "127.0.0.1:0")
+	}
+	cmd := exec.Command(t.Binary, append(args, t.Args...)...)
+	// By a variable, because not every target has the flag; a flag counts more.
+	cmd.Env = append(os.Environ(), "RELAYHOUSE_LISTEN__HTTPS=127.0.0.1:0")
 	if o.oneLoop {
-		g.child.Args = append(g.child.Args, t.OneLoop...)
-		g.child.Env = append(g.child.Env, "GOMAXPROCS=1")
+		cmd.Args = append(cmd.Args, t.OneLoop...)
+		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
 	}
-	g.child.Stdout, g.child.Stderr = g.output, g.output
-	tieToParent(g.child)
-	if err := g.child.Start(); err != nil {
+	if g.child, err = startChild(cmd); err != nil {
 		_ = os.RemoveAll(dir)
-		return nil, fmt.Errorf("start %s: %w", t.Binary, err)
+		return nil, err
 	}
-	g.pid = g.child.Process.Pid
-	go func() { g.exited <- exit{g.child.Wait()} }()
-	if err := g.awaitReady(ctx); err != nil {
+	g.pids = processes{g.child.pid()}
+	if err := g.awaitReady(ctx, t.TLS); err != nil {
 		g.kill()
-		return nil, fmt.Errorf("start %s: %w%s", t.Name, err, g.output)
+		return nil, fmt.Errorf("start %s: %w%s", t.Name, err, g.child.output)
+	}
+	if t.TLS == FrontTLS {
+		if err := g.startFront(ctx, o); err != nil {
+			g.kill()
+			return nil, err
+		}
 	}
 	return g, nil
 }
@@ -119,8 +166,14 @@ func resolve(raw string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("gateway address: %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "ws" || u.Port() == "" {
-		return netip.AddrPort{}, fmt.Errorf("gateway address %q: want http://HOST:PORT", raw)
+	switch u.Scheme {
+	case "http", "ws", "https", "wss":
+	default:
+		u.Host = ""
+	}
+	if u.Port() == "" {
+		return netip.AddrPort{}, fmt.Errorf("gateway address %q: want http://HOST:PORT or "+
+			"https://HOST:PORT", raw)
 	}
 	a, err := net.ResolveTCPAddr("tcp", u.Host)
 	if err != nil {
@@ -139,30 +192,31 @@ func resolve(raw string) (netip.AddrPort, error) {
 var probe = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // endpoints is the part of DIR/endpoints.json that the driver needs.
-type endpoints struct{ HTTP, Admin string }
+type endpoints struct{ HTTP, HTTPS, Admin string }
 
-func (g *gateway) awaitReady(ctx context.Context) error {
+func (g *gateway) awaitReady(ctx context.Context, end TLSEnd) error {
 	ctx, cancel := context.WithTimeout(ctx, startMax)
 	defer cancel()
 	last := errors.New("no endpoints.json yet")
 	for {
-		if err := g.tryReady(ctx); err == nil {
-			return nil
+		err := g.tryReady(ctx, end)
+		if _, never := errors.AsType[*unfit](err); err == nil || never {
+			return err
 		} else if ctx.Err() == nil {
 			last = err
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("not ready within %v: %w", startMax, last)
-		case end := <-g.exited:
-			g.exited <- end
+		case end := <-g.child.exited:
+			g.child.exited <- end
 			return fmt.Errorf("ended before it was ready: %s", end)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
-func (g *gateway) tryReady(ctx context.Context) error {
+func (g *gateway) tryReady(ctx context.Context, end TLSEnd) error {
 	raw, err := os.ReadFile(filepath.Join(g.dir, "endpoints.json"))
 	if err != nil {
 		return err
@@ -186,70 +240,53 @@ func (g *gateway) tryReady(ctx context.Context) error {
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("readyz: %s", res.Status)
 	}
-	return nil
+	if end != OwnTLS {
+		return nil
+	}
+	if e.HTTPS == "" {
+		return &unfit{"the gateway serves no https: its endpoints.json names no address"}
+	}
+	if g.addr, err = netip.ParseAddrPort(e.HTTPS); err != nil {
+		return fmt.Errorf("endpoints.json: https: %w", err)
+	}
+	certificate, err := os.ReadFile(filepath.Join(g.dir, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	return checkCertificate(ctx, g.addr, certificate)
 }
 
-// stop ends a process that start began and checks how it ended.
+// checkCertificate shakes hands once as a client that trusts only the given
+// authorities.
+func checkCertificate(ctx context.Context, at netip.AddrPort, authorities []byte) error {
+	c := tlsFull.config()
+	c.InsecureSkipVerify, c.RootCAs = false, x509.NewCertPool()
+	c.RootCAs.AppendCertsFromPEM(authorities)
+	d := tls.Dialer{Config: c}
+	conn, err := d.DialContext(ctx, "tcp", at.String())
+	if err != nil {
+		return fmt.Errorf("shake hands with %v: %w", at, err)
+	}
+	return conn.Close()
+}
+
+// stop ends the processes that start began and checks how they ended.
 func (g *gateway) stop() error {
 	if g.child == nil {
 		return nil
 	}
 	defer func() { _ = os.RemoveAll(g.dir) }()
-	if err := g.child.Process.Signal(syscall.SIGTERM); err != nil &&
-		!errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop: %w", err)
+	var err error
+	if g.front != nil {
+		err = g.front.stop(true) // HAProxy dies of SIGTERM
 	}
-	select {
-	case end := <-g.exited:
-		if end.err != nil {
-			return fmt.Errorf("stop: %s%s", end, g.output)
-		}
-		return nil
-	case <-time.After(stopMax):
-		g.kill()
-		return fmt.Errorf("stop: still running %v after SIGTERM, killed%s", stopMax, g.output)
-	}
+	return errors.Join(err, g.child.stop(false))
 }
 
 func (g *gateway) kill() {
-	_ = g.child.Process.Kill()
-	<-g.exited
+	if g.front != nil {
+		g.front.kill()
+	}
+	g.child.kill()
 	_ = os.RemoveAll(g.dir)
-}
-
-// An exit is how a process ended; a nil error is status 0.
-type exit struct{ err error }
-
-func (e exit) String() string {
-	if e.err == nil {
-		return "exit status 0"
-	}
-	return e.err.Error()
-}
-
-// A tail keeps the end of what a process prints.
-type tail struct {
-	mu   sync.Mutex
-	kept []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p...)
-	if extra := len(t.kept) - outputKept; extra > 0 {
-		t.kept = append(t.kept[:0], t.kept[extra:]...)
-	}
-	return len(p), nil
-}
-
-// String is the kept text as the end of an error message, empty when nothing
-// was printed.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.kept) == 0 {
-		return ""
-	}
-	return "; it printed last: " + strings.TrimSpace(string(t.kept))
 }

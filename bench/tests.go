@@ -11,6 +11,9 @@ type Test struct {
 	ownProcesses bool
 	// needsCheck: the test needs a target that checks tokens.
 	needsCheck bool
+	// needsTLS: the test needs a target that is reached with TLS. forTLS: it
+	// is part of the default list when there is such a target, and of no other.
+	needsTLS, forTLS bool
 	// once: long and steady, so one round is enough unless more are asked for.
 	once bool
 	run  func(t *trial) error
@@ -23,17 +26,17 @@ var tests = []*Test{
 	{
 		ID: "b1", Title: "one stream, 64 KiB messages",
 		About: "bulk transfer from sender to listener; cpu is the figure that counts",
-		run:   func(t *trial) error { return runStream(t, 64<<10, 1) },
+		run:   func(t *trial) error { return runStream(t, "", 64<<10, 1) },
 	},
 	{
 		ID: "b2", Title: "one stream, 1 KiB messages, 32 per write",
 		About: "cost of framing; cpu close to b1's means that frames are nearly free",
-		run:   func(t *trial) error { return runStream(t, 1<<10, 32) },
+		run:   func(t *trial) error { return runStream(t, "", 1<<10, 32) },
 	},
 	{
 		ID: "b2b", Title: "one stream, 1 KiB messages, one per write",
 		About: "the worst case without batching",
-		run:   func(t *trial) error { return runStream(t, 1<<10, 1) },
+		run:   func(t *trial) error { return runStream(t, "", 1<<10, 1) },
 	},
 	{
 		ID: "b3", Title: "one pair, closed loop, 128 B",
@@ -57,13 +60,15 @@ var tests = []*Test{
 	},
 	{
 		ID: "b7", Title: "idle memory, slope over 1k, 4k, 9k relays",
-		About: "user memory per relay in fresh processes; kernel counts all four sockets",
-		run:   func(t *trial) error { return runMemory(t, false) }, ownProcesses: true, once: true,
+		About:        "user memory per relay in fresh processes; kernel counts all four sockets",
+		run:          func(t *trial) error { return runMemory(t, t.size.relays, false) },
+		ownProcesses: true, once: true,
 	},
 	{
 		ID: "b8", Title: "memory after 64 KiB both ways on every relay",
-		About: "the slope again after traffic; after/idle above 1.1 means kept buffers",
-		run:   func(t *trial) error { return runMemory(t, true) }, ownProcesses: true, once: true,
+		About:        "the slope again after traffic; after/idle above 1.1 means kept buffers",
+		run:          func(t *trial) error { return runMemory(t, t.size.relays, true) },
+		ownProcesses: true, once: true,
 	},
 	{
 		ID: "b9", Title: "90 busy pairs beside 0, 1k, 4k, 9k idle relays",
@@ -108,6 +113,29 @@ var tests = []*Test{
 			"receiver stops twice (64 MiB)",
 		run: runHTTPBulk, once: true,
 	},
+	{
+		ID: "tls-bulk", Title: "one stream, 64 KiB messages, with TLS",
+		About: "b1 with records to open and to seal; target plain shows what TLS costs",
+		run:   runTLSBulk, forTLS: true,
+	},
+	{
+		ID: "tls-setup", Title: "set-ups, two TLS handshakes each, 32 at once",
+		About: "full handshakes, no early data; resumed and TLS 1.2 beside; the rate is also " +
+			"the driver's, whose handshakes share one core",
+		run: runTLSSetUps, forTLS: true,
+	},
+	{
+		ID: "tls-idle", Title: "memory, slope over 500, 2k, 4k relays with TLS",
+		About:        "user memory per relay, two TLS connections: fresh, and after 64 KiB both ways",
+		run:          func(t *trial) error { return runMemory(t, t.size.tlsRelays, true) },
+		ownProcesses: true, once: true, forTLS: true,
+	},
+	{
+		ID: "tls-storm", Title: "1,000 handshakes per second, then 2,000 that do not end, too",
+		About: "established relays must not notice: p99 alone, in the storm, and with 1,000 " +
+			"silent and 1,000 slow handshakes beside",
+		run: runTLSStorm, needsTLS: true, forTLS: true,
+	},
 }
 
 func testIDs() []string {
@@ -123,6 +151,8 @@ func (x *Test) skip(t *Target) string {
 	switch {
 	case x.needsCheck && t.Open:
 		return "the target does not check tokens"
+	case x.needsTLS && !t.secure():
+		return "the target is reached without TLS"
 	case x.ownProcesses && t.Binary == "":
 		return "needs a fresh process; use --start"
 	}

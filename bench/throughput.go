@@ -4,8 +4,9 @@ import (
 	"time"
 )
 
-// runStream measures one stream from sender to listener.
-func runStream(t *trial, size, perWrite int) error {
+// runStream measures one stream from sender to listener, under names that begin
+// with prefix.
+func runStream(t *trial, prefix string, size, perWrite int) error {
 	d, err := t.driver()
 	if err != nil {
 		return err
@@ -29,17 +30,17 @@ func runStream(t *trial, size, perWrite int) error {
 	if bytes == 0 {
 		t.failures.addf("stream: nothing arrived within %v", t.size.window)
 	}
-	t.cpuCost("cpu", "s/GB", u, float64(bytes)/1e9, time.Second)
-	t.cpuCost("cpu per message", "us", u, float64(messages), time.Microsecond)
-	t.rate("throughput", "GB/s", float64(bytes)/1e9/u.elapsed.Seconds())
-	t.rate("messages", "1/s", float64(messages)/u.elapsed.Seconds())
+	t.cpuCost(prefix+"cpu", "s/GB", u, float64(bytes)/1e9, time.Second)
+	t.cpuCost(prefix+"cpu per message", "us", u, float64(messages), time.Microsecond)
+	t.rate(prefix+"throughput", "GB/s", float64(bytes)/1e9/u.elapsed.Seconds())
+	t.rate(prefix+"messages", "1/s", float64(messages)/u.elapsed.Seconds())
 	return nil
 }
 
 // runSetUps measures how fast relayed connections come to be.
 func runSetUps(t *trial) error {
 	for _, n := range t.size.atOnce {
-		if err := runSetUpsAtOnce(t, n); err != nil {
+		if err := runSetUpsAtOnce(t, names(n), n); err != nil {
 			return err
 		}
 	}
@@ -53,9 +54,13 @@ const (
 	// failedMax is how many pairs may fail before no further ones are begun:
 	// nothing is learned from more.
 	failedMax = 1000
+	// setUpTurns is how often every place for a set-up must have had its turn
+	// before a window may end: what is under way at either end of it is then a
+	// small part, however slow a busy machine is.
+	setUpTurns = 4
 )
 
-func runSetUpsAtOnce(t *trial, atOnce int) error {
+func runSetUpsAtOnce(t *trial, prefix string, atOnce int) error {
 	d, err := t.driver()
 	if err != nil {
 		return err
@@ -72,23 +77,25 @@ func runSetUpsAtOnce(t *trial, atOnce int) error {
 		p.abort()
 	}
 	begun := 0
-	refill := func() bool {
-		for begun-ready-d.failed < atOnce && d.failed < failedMax {
-			d.connect(e)
-			begun++
-		}
-		return d.failed >= failedMax
-	}
-	run := func(dur time.Duration) error {
-		_, err := d.runUntil(time.Now().Add(dur), refill)
+	// run goes on for dur, and until so many further set-ups are done.
+	run := func(dur time.Duration, least int) error {
+		d.now = time.Now()
+		end, least := d.now.Add(dur), ready+least
+		_, err := d.runUntil(d.now.Add(max(dur, stallMax)), func() bool {
+			for begun-ready-d.failed < atOnce && d.failed < failedMax {
+				d.connect(e)
+				begun++
+			}
+			return d.failed >= failedMax || ready >= least && !d.now.Before(end)
+		})
 		return err
 	}
-	if err := run(t.size.warmUp); err != nil {
+	if err := run(t.size.warmUp, atOnce); err != nil {
 		return err
 	}
 	hist.Reset()
 	before := ready
-	u, err := t.measure(t.gw, func() error { return run(t.size.window) })
+	u, err := t.measure(t.gw, func() error { return run(t.size.window, setUpTurns*atOnce) })
 	if err != nil {
 		return err
 	}
@@ -103,9 +110,11 @@ func runSetUpsAtOnce(t *trial, atOnce int) error {
 	if !ok {
 		t.failures.addText("set-up did not finish", begun-ready-d.failed)
 	}
-	prefix := names(atOnce)
 	t.cpuCost(prefix+"cpu", "us", u, n, time.Microsecond)
 	t.rate(prefix+"set-ups", "1/s", n/u.elapsed.Seconds())
 	t.latency(prefix, &hist)
+	if h := &d.handshakes; h.done > 0 {
+		t.fact(prefix+"resumed", "%", 100*float64(h.resumed)/float64(h.done))
+	}
 	return nil
 }

@@ -35,6 +35,7 @@ type trial struct {
 	gw     *gateway // nil when the test starts its own
 	opt    *Options
 	size   sizes
+	mode   tlsMode // of targets that are reached with TLS
 
 	values   []value
 	notes    []string
@@ -43,6 +44,8 @@ type trial struct {
 	// nor the driver used inside a measured window, 0 to 1.
 	foreign  float64
 	spinners []*exec.Cmd
+	// handshakes are those of every driver of the trial.
+	handshakes []*handshakes
 }
 
 // cost and rate report figures that should be low and high; fact reports one
@@ -89,6 +92,9 @@ const tokenLife = 12 * time.Hour
 // site is where the trial's drivers connect, with good tokens.
 func (t *trial) site(g *gateway) site {
 	s := site{addr: g.addr, entity: t.opt.Entity}
+	if g.secure {
+		s.tls = t.mode.config()
+	}
 	s.listenToken = t.token(s, t.opt.Key)
 	if t.opt.Tokens {
 		s.sendToken = s.listenToken
@@ -104,14 +110,21 @@ func (t *trial) token(s site, key string) string {
 }
 
 // driver opens a driver against the trial's gateway. The test closes it.
-func (t *trial) driver() (*driver, error) {
-	return newDriver(t.ctx, t.site(t.gw), &t.failures)
+func (t *trial) driver() (*driver, error) { return t.driverAt(t.gw) }
+
+// driverAt opens a driver against g.
+func (t *trial) driverAt(g *gateway) (*driver, error) {
+	d, err := newDriver(t.ctx, t.site(g), &t.failures)
+	if err == nil {
+		t.handshakes = append(t.handshakes, &d.handshakes)
+	}
+	return d, err
 }
 
 // A usage is what happened in one measured window.
 type usage struct {
 	elapsed time.Duration
-	cpu     time.Duration // of the gateway process
+	cpu     time.Duration // of the gateway, all its processes
 }
 
 // measure runs f as a measured window of g.
@@ -138,11 +151,9 @@ type cpuClocks struct{ gateway, own, busy time.Duration }
 func (t *trial) cpuNow(g *gateway) (c cpuClocks) {
 	c.busy, _ = machineBusy()
 	c.own, _ = cpuTime(os.Getpid())
-	if g.pid != 0 {
-		c.gateway, _ = cpuTime(g.pid)
-		if g.pid != os.Getpid() {
-			c.own += c.gateway
-		}
+	c.gateway, _ = g.pids.cpuTime()
+	if !g.pids.own() {
+		c.own += c.gateway
 	}
 	for _, s := range t.spinners {
 		used, _ := cpuTime(s.Process.Pid)
@@ -154,17 +165,18 @@ func (t *trial) cpuNow(g *gateway) (c cpuClocks) {
 // cpuCost reports the CPU time of u divided by n under the given unit; nothing
 // when the process is not known. scale is the unit in nanoseconds.
 func (t *trial) cpuCost(name, unit string, u usage, n float64, scale time.Duration) {
-	if t.pid() == 0 || n == 0 {
+	if !t.pids().known() || n == 0 {
 		return
 	}
 	t.cost(name, unit, float64(u.cpu)/n/float64(scale))
 }
 
-func (t *trial) pid() int {
+// pids are the processes of the target; none while the test has none.
+func (t *trial) pids() processes {
 	if t.gw == nil {
-		return 0
+		return nil
 	}
-	return t.gw.pid
+	return t.gw.pids
 }
 
 // spin starts one idle-class process per core for the rest of the trial.

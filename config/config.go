@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode"
@@ -13,24 +14,30 @@ import (
 // Config is the settings of one node. What each means, its default and its
 // range stand in settings.go.
 type Config struct {
-	Listen     Listen
-	TLS        TLS
-	Admin      Admin
-	Gateway    Gateway
-	Relay      Relay
-	HTTP       HTTP
-	Limits     Limits
-	Engine     Engine
-	TCP        TCP
-	Drain      Drain
-	Log        Log
-	Namespaces []namespace.Definition
+	Listen        Listen
+	TLS           TLS
+	ProxyProtocol ProxyProtocol
+	Admin         Admin
+	Gateway       Gateway
+	Relay         Relay
+	HTTP          HTTP
+	Limits        Limits
+	Engine        Engine
+	TCP           TCP
+	Drain         Drain
+	Log           Log
+	Namespaces    []namespace.Definition
 }
 
 // Listen says where clients connect.
 type Listen struct {
 	HTTP  string
 	HTTPS string
+}
+
+// ProxyProtocol says which connections begin with a PROXY protocol header.
+type ProxyProtocol struct {
+	Networks []netip.Prefix
 }
 
 // TLS is the certificates of listen.https, and how it shakes hands.
@@ -117,6 +124,7 @@ type HTTP struct {
 	CollectTime      time.Duration
 	BodyMemory       int64
 	Forwarded        string
+	TrustedProxies   []netip.Prefix
 	RequestTarget    string
 	NoListenerStatus int
 	KeyParameters    bool

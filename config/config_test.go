@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,7 +34,7 @@ var (
 func edges(t *testing.T, f Field) []edge {
 	t.Helper()
 	all := []edge{
-		{"", f.Kind == "string" && strings.HasSuffix(f.Range, "or empty")},
+		{"", (f.Kind == "string" || f.Kind == "list") && strings.HasSuffix(f.Range, "or empty")},
 		{f.Default, true},
 	}
 	switch {
@@ -47,6 +48,10 @@ func edges(t *testing.T, f Field) []edge {
 		return append(all, edge{f.Range, false})
 	case f.Kind == "string":
 		return all
+	case f.Path == "tls.acme.domains": // with more settings beside it: TestTLSRules
+		return append(all, edge{"10.0.0.1", false}, edge{"*.example.com", false})
+	case f.Kind == "list":
+		return append(all, edge{"10.0.0.0/8,::1", true}, edge{"10.0.0.1/8", false})
 	}
 	m := bounds.FindStringSubmatch(f.Range)
 	if m == nil {
@@ -152,7 +157,12 @@ func TestValidateChecksEverySetting(t *testing.T) {
 				if settings[path] == nil {
 					continue // Not a setting of its own: see TestLists.
 				}
-				field.Set(reflect.ValueOf([]string{"no\nvalue"}))
+				switch field.Interface().(type) {
+				case []string:
+					field.Set(reflect.ValueOf([]string{"no\nvalue"}))
+				case []netip.Prefix:
+					field.Set(reflect.ValueOf([]netip.Prefix{{}}))
+				}
 			case reflect.String:
 				field.SetString("no\nvalue")
 			default:
@@ -257,11 +267,11 @@ func TestDefaults(t *testing.T) {
 		c.TLS.MinVersion == "1.2", c.TLS.HandshakeTimeout == 10*time.Second,
 		c.TLS.HandshakesMax == 4096, c.TLS.HandshakeWorkers == 0, c.TLS.ClientAuth == "off",
 		c.TLS.RecordLayer == "crypto/tls", !c.TLS.ACME.Agree, c.TLS.ACME.Domains == nil,
-		c.HTTP == HTTP{
+		reflect.DeepEqual(c.HTTP, HTTP{
 			ResponseTimeout: time.Minute, BodyGap: time.Minute, Keepalive: 2 * time.Minute,
 			CollectTime: time.Second, BodyMemory: 67108864,
 			Forwarded: "off", RequestTarget: "decoded", NoListenerStatus: 404,
-		},
+		}), c.ProxyProtocol.Networks == nil,
 		c.TCP.UserTimeout == 0, c.Drain.Delay == 0, c.Log.Level == "info",
 	} {
 		if !ok {

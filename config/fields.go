@@ -11,7 +11,7 @@ type Field struct {
 	Path    string // Key in the file, sections joined with dots.
 	Flag    string // Without the dashes.
 	Env     string
-	Kind    string // int, bytes, duration, bool or string.
+	Kind    string // int, bytes, duration, bool, string or list.
 	Default string
 	Range   string
 	Doc     string

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -78,14 +79,17 @@ func Load(o Options) (Config, error) {
 type loader struct {
 	env   map[string]string
 	known map[string]bool // Paths of settings.
-	paths []string        // The same in order.
+	lists map[string]bool // Paths of those that are lists.
+	paths []string        // The same as known in order.
 	errs  []error
 }
 
 func newLoader(env []string) *loader {
-	l := &loader{env: environment(env), known: map[string]bool{}}
+	l := &loader{env: environment(env), known: map[string]bool{},
+		lists: map[string]bool{}}
 	for _, f := range Fields() {
 		l.known[f.Path] = true
+		l.lists[f.Path] = f.Kind == "list"
 		l.paths = append(l.paths, f.Path)
 	}
 	return l
@@ -176,40 +180,39 @@ func (l *loader) section(c *Config, values layer, name string, section member, f
 			l.section(c, values, path, m, file)
 		case !l.known[path]:
 			l.fail(unknown(path, source, append(l.paths, certificatesPath)))
-		case m.value.kind == sequence && path == domainsPath:
-			l.list(values, path, m, file)
-		case m.value.kind != scalar:
-			l.fail(&Error{path, "want a value, got " + m.value.kind.String(), source})
 		default:
-			values.put(path, m.value.text, source)
+			l.value(values, path, m.value, source)
 		}
 		seen[m.key] = true
 	}
 }
 
-// The settings that are lists in a file.
-const (
-	certificatesPath = "tls.certificates"
-	domainsPath      = "tls.acme.domains"
-)
+// value puts one setting into a layer, a list of values with commas between.
+func (l *loader) value(values layer, path string, v *node, source string) {
+	texts := []string{v.text}
+	if v.kind == sequence && l.lists[path] {
+		texts = nil
+		for i, item := range v.items {
+			if item.kind != scalar || strings.Contains(item.text, ",") || item.text == "" {
+				l.fail(&Error{fmt.Sprintf("%s[%d]", path, i), "want a value", source})
+				return
+			}
+			texts = append(texts, item.text)
+		}
+	} else if v.kind != scalar {
+		l.fail(&Error{path, "want a value, got " + v.kind.String(), source})
+		return
+	}
+	values.put(path, strings.Join(texts, ","), source)
+}
+
+// certificatesPath is a list of pairs, in a file only.
+const certificatesPath = "tls.certificates"
 
 func (l *loader) isSection(path string) bool {
 	return slices.ContainsFunc(l.paths, func(p string) bool {
 		return strings.HasPrefix(p, path+".")
 	})
-}
-
-// list puts a list of values into a layer, as a text.
-func (l *loader) list(values layer, path string, m member, file string) {
-	var items []string
-	for _, item := range m.value.items {
-		if item.kind != scalar || strings.Contains(item.text, ",") {
-			l.fail(&Error{path, "want a list of values", at(file, item.line)})
-			return
-		}
-		items = append(items, item.text)
-	}
-	values.put(path, strings.Join(items, ","), at(file, m.line))
 }
 
 // pairs reads tls.certificates.

@@ -28,8 +28,11 @@ func (c Config) Print(w io.Writer) error {
 			section = now
 		}
 		value := s.get()
-		if s.kind == "string" {
+		switch s.kind {
+		case "string":
 			value = strconv.Quote(value)
+		case "list":
+			value = quotedList(items(value))
 		}
 		p.line(depth+1, key+": "+value)
 	}
@@ -118,6 +121,14 @@ func masked(key string) string {
 		return `""`
 	}
 	return strconv.Quote(keyMask)
+}
+
+// items are the items of a list as setting.get writes it.
+func items(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
 }
 
 func quotedList(texts []string) string {

@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +15,7 @@ import (
 // setting is one setting of one Config, bound to its field.
 type setting struct {
 	path string
-	kind string // As in the help of a flag: int, bytes, duration, bool, string.
+	kind string // As in the help of a flag: int, bytes, duration, bool, string, list.
 	def  string
 	want string // The range in words.
 	doc  string
@@ -152,11 +154,40 @@ func str(path string, p *string, def, want string, ok func(string) bool, doc str
 	}
 }
 
+// networksMax bounds a list of networks: each connection or request of a proxy
+// goes through all of it. Large content networks publish 20 to 200.
+const networksMax = 256
+
+// networks is a list of networks and single addresses, separated by commas or,
+// in a file, a list. Empty means none.
+func networks(path string, p *[]netip.Prefix, doc string) setting {
+	return setting{
+		path: path, kind: "list", doc: doc,
+		want: fmt.Sprintf("up to %d networks such as 10.0.0.0/8 or addresses, or empty", networksMax),
+		set: func(text string) (ok bool) {
+			*p, ok = parseNetworks(text)
+			return ok
+		},
+		get: func() string {
+			texts := make([]string, len(*p))
+			for i, n := range *p {
+				texts[i] = n.String()
+			}
+			return strings.Join(texts, ",")
+		},
+		valid: func() bool {
+			return len(*p) <= networksMax && !slices.ContainsFunc(*p, func(n netip.Prefix) bool {
+				return !n.IsValid() || n != n.Masked() || n.Addr().Is4In6()
+			})
+		},
+	}
+}
+
 // list is texts with a check of their own, separated by commas; in a file, a list
 // too. Empty means none and is allowed.
 func list(path string, p *[]string, want string, ok func(string) bool, doc string) setting {
 	return setting{
-		path: path, kind: "string", def: "", want: want + ", or empty", doc: doc,
+		path: path, kind: "list", def: "", want: want + ", or empty", doc: doc,
 		set: func(text string) bool {
 			*p = nil
 			for item := range strings.SplitSeq(text, ",") {
@@ -176,6 +207,25 @@ func list(path string, p *[]string, want string, ok func(string) bool, doc strin
 			return true
 		},
 	}
+}
+
+func parseNetworks(text string) (all []netip.Prefix, ok bool) {
+	if strings.TrimSpace(text) == "" {
+		return nil, true
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		item = strings.TrimSpace(item)
+		n, err := netip.ParsePrefix(item)
+		if err != nil {
+			a, err := netip.ParseAddr(item)
+			if err != nil || a.Zone() != "" {
+				return all, false
+			}
+			n = netip.PrefixFrom(a, a.BitLen())
+		}
+		all = append(all, n)
+	}
+	return all, true
 }
 
 // listMax bounds the items of a list.

@@ -12,9 +12,9 @@ import (
 func (c *Config) settings() []setting {
 	var all []setting
 	for _, section := range [][]setting{
-		c.Listen.settings(), c.TLS.settings(), c.TLS.ACME.settings(), c.Admin.settings(),
-		c.Gateway.settings(),
-		c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
+		c.Listen.settings(), c.TLS.settings(), c.TLS.ACME.settings(),
+		c.ProxyProtocol.settings(), c.Admin.settings(),
+		c.Gateway.settings(), c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
 		c.Limits.settings(), c.Engine.settings(), c.TCP.settings(), c.Drain.settings(),
 		c.Log.settings(),
 	} {
@@ -77,6 +77,13 @@ func (a *ACME) settings() []setting {
 	}
 }
 
+func (p *ProxyProtocol) settings() []setting {
+	return []setting{
+		networks("proxy_protocol.networks", &p.Networks,
+			"balancers whose connections begin with a PROXY protocol header, version 1 or 2"),
+	}
+}
+
 func (a *Admin) settings() []setting {
 	return []setting{
 		str("admin.listen", &a.Listen, "127.0.0.1:9090", "host:port", isHostPort,
@@ -97,7 +104,7 @@ func (g *Gateway) settings() []setting {
 			"base of rendezvous addresses; when empty, the host that the listener used"),
 		choice("gateway.advertised_scheme", &g.AdvertisedScheme, "auto",
 			"scheme of rendezvous addresses while advertised_url is empty; auto is wss for "+
-				"listeners that came over TLS, ws for others", "auto", "ws", "wss"),
+				"listeners that came over TLS, here or to a trusted proxy", "auto", "ws", "wss"),
 		span("gateway.rendezvous_window", &g.RendezvousWindow, "30s",
 			time.Second, 30*time.Second, "",
 			"time that a listener has to accept a sender"),
@@ -167,6 +174,8 @@ func (h *HTTP) settings() []setting {
 		choice("http.forwarded", &h.Forwarded, "off",
 			"headers added to requests to say who the sender is",
 			"off", "x-forwarded", "forwarded", "both"),
+		networks("http.trusted_proxies", &h.TrustedProxies,
+			"proxies whose X-Forwarded-For and -Proto, or Forwarded, say who the sender is"),
 		choice("http.request_target", &h.RequestTarget, "decoded",
 			"form in which listeners get the path: percent-decoded, or as it was sent",
 			"decoded", "raw"),

@@ -50,7 +50,7 @@ func TestTLSRules(t *testing.T) {
 			"tls.acme.domains: want host names without wildcard"},
 		{"address", "tls: {acme: {domains: 127.0.0.1, agree: true}}\n", "tls.acme.domains: want "},
 		{"list of lists", "tls: {acme: {domains: [[a]], agree: true}}\n",
-			"tls.acme.domains: want a list of values (F:2)"},
+			"tls.acme.domains[0]: want a value (F:2)"},
 		{"plain directory", domains + "    agree: true\n    directory: http://a/dir\n",
 			"tls.acme.directory: want https://"},
 		{"mail", domains + "    agree: true\n    email: me\n", "tls.acme.email: want an address"},

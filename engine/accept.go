@@ -29,6 +29,16 @@ type ListenConfig struct {
 
 	// TLS ends TLS on the connections; nil is plain.
 	TLS *TLS
+
+	// ProxyFrom are the networks whose connections begin with a header of the
+	// PROXY protocol, before TLS, which says whose they are. None may be of
+	// IPv4-mapped IPv6. To all others such a header is what a client sends.
+	ProxyFrom []netip.Prefix
+	// ProxyTimeout is the time for the header to arrive; 0 is no limit.
+	ProxyTimeout time.Duration
+	// ProxyFailed hears, on the loop, of a connection that is closed for
+	// want of a header, and why. Nil hears of none.
+	ProxyFailed func(c *Conn, err error)
 }
 
 // AddListener makes the loop accept from a listening, non-blocking socket,
@@ -81,7 +91,10 @@ func (l *Loop) admit(fd int, peer netip.AddrPort, port *ListenConfig) {
 		return
 	}
 	l.Post(func(l *Loop) {
-		c := &Conn{fd: int32(fd), peer: peer, loop: l, window: windowMin, lastRead: l.wheel.now}
+		c := &Conn{
+			fd: int32(fd), peer: peer, loop: l, window: windowMin, role: metrics.RoleHead,
+			lastRead: l.wheel.now,
+		}
 		c.handler = l.begin(c, port, over)
 		l.attach(c)
 	})
@@ -90,6 +103,9 @@ func (l *Loop) admit(fd int, peer netip.AddrPort, port *ListenConfig) {
 // begin returns the first handler of an accepted connection: what its port has
 // in front of the engine's own Config.Accept.
 func (l *Loop) begin(c *Conn, port *ListenConfig, over bool) Handler {
+	if port.proxied(c.peer.Addr()) {
+		return newProxyHeader(c, port, over)
+	}
 	return l.begun(c, port, over)
 }
 

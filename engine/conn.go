@@ -42,6 +42,7 @@ const (
 	broke                         // the connection broke
 	yielding                      // Turn is due
 	reset                         // the descriptor is closed with a reset
+	shutting                      // the end of our stream follows what is queued
 )
 
 // Conn is one TCP connection. It belongs to its loop: methods are called there
@@ -54,10 +55,13 @@ type Conn struct {
 	mate     *Conn
 	rewriter wsframe.Rewriter // of the frames from this end
 	pongs    wsframe.Pongs    // for this end, waiting for a frame boundary
-	ending   []byte           // Close frame of ours, waiting for a boundary
+	ending   *[]byte          // Close frame of ours, waiting for a boundary
 
-	// Bytes that the peer has not taken: block[sent:]; nil when there are
-	// none. At most one block of Config.ReadBuffer when spliced.
+	secure *secure // TLS, after its handshake; nil is plain
+
+	// Bytes that the peer has not taken, as they go to the kernel:
+	// block[sent:]; nil when there are none. At most one block of
+	// Config.ReadBuffer when spliced.
 	block []byte
 	sent  int
 
@@ -105,7 +109,8 @@ func (r Ref) Get() *Conn { return r.loop.find(r) }
 // Loop returns the loop that owns c.
 func (c *Conn) Loop() *Loop { return c.loop }
 
-// Peer is the address of the other end of the TCP connection.
+// Peer is the address of the other end of the TCP connection, or of the client
+// behind it, as a header of the PROXY protocol or SetPeer said.
 func (c *Conn) Peer() netip.AddrPort { return c.peer }
 
 // Handler returns the present handler.
@@ -114,7 +119,8 @@ func (c *Conn) Handler() Handler { return c.handler }
 // SetHandler gives the events that follow to h.
 func (c *Conn) SetHandler(h Handler) { c.handler = h }
 
-// Bytes are the counts received from and sent to the peer, framing included.
+// Bytes are the counts received from and sent to the peer, framing and TLS
+// included.
 func (c *Conn) Bytes() (in, out uint64) { return c.bytesIn, c.bytesOut }
 
 // Role is what the connection is doing.
@@ -195,10 +201,15 @@ func (c *Conn) Write(p []byte, queueMax int) bool {
 	if c.flags&(gone|writeShut) != 0 || len(p) == 0 {
 		return true
 	}
+	if c.block != nil && c.Queued()+len(p) > queueMax {
+		return false
+	}
+	return c.transmit(c.loop.encode(c, p))
+}
+
+// transmit sends p, as it goes to the kernel, or queues what is not taken.
+func (c *Conn) transmit(p []byte) bool {
 	if c.block != nil {
-		if c.Queued()+len(p) > queueMax {
-			return false
-		}
 		c.queue(p)
 		return true
 	}
@@ -284,7 +295,17 @@ func (c *Conn) Finish(reason metrics.CloseReason) {
 func (c *Conn) shut() {
 	l := c.loop
 	if c.flags&writeShut == 0 {
+		c.flags |= shutting
+		if c.secure != nil {
+			c.transmit(c.secure.records.AppendCloseNotify(nil))
+		}
 		c.flags |= writeShut
+	}
+	if c.block != nil {
+		return // flush comes back
+	}
+	if c.flags&shutting != 0 {
+		c.flags &^= shutting
 		l.poller.CloseWrite(int(c.fd))
 	}
 	if c.flags&finishing == 0 {
@@ -343,7 +364,10 @@ func (c *Conn) Migrate(to *Loop, f func(c *Conn)) {
 	}
 	invariants.Check(c.mate == nil && c.block == nil, "migration of a busy connection")
 	from.detach(c)
+	held := c.secure.heldBytes()
+	from.counters.AddLeftover(-held)
 	to.Post(func(l *Loop) {
+		l.counters.AddLeftover(held)
 		if l.attach(c) {
 			l.counters.Migrations.Add(1)
 			f(c)

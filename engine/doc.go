@@ -10,6 +10,8 @@
 //     reads into its buffer and calls Handler.Data; what a handler wants to
 //     keep it copies. Conn.Write sends, and keeps what the peer does not take,
 //     up to a bound that the caller names.
+//     On a port with TLS the handshake comes before, in a goroutine; then the
+//     loop turns records into bytes and back, and handlers see no difference.
 //  3. Conn.Migrate moves a connection to another loop, and Splice joins two
 //     connections of one loop: from then on the loop itself carries WebSocket
 //     frames between them, see splice.go. Handlers hear of it again at the end.

@@ -53,6 +53,10 @@ const OverloadSlack = 32
 // bufferTail is the room behind a read for frames of the gateway's own.
 const bufferTail = 64
 
+// bufferMin is the least size of a loop's read buffer in bytes: room for what a
+// TLS handshake may leave, or one record.
+const bufferMin = 64 << 10
+
 // Engine is a set of loops. Make it with New.
 type Engine struct {
 	// Fixed after New.
@@ -97,7 +101,7 @@ func New(cfg Config) (*Engine, error) {
 			poller:   p,
 			counters: counters,
 			index:    i,
-			buf:      make([]byte, wsframe.Headroom+cfg.ReadBuffer+bufferTail),
+			buf:      make([]byte, wsframe.Headroom+max(cfg.ReadBuffer, bufferMin)+bufferTail),
 		})
 	}
 	return e, nil

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -90,6 +91,13 @@ func (h *joinee) Closed(_ *engine.Conn, r metrics.CloseReason) {
 // run starts an engine and returns its address.
 func run(t testing.TB, cfg engine.Config) (*engine.Engine, string) {
 	t.Helper()
+	return runPort(t, cfg, engine.ListenConfig{KeepAlive: time.Minute}, plain)
+}
+
+// runPort is run with a port of its own; the address says how to dial it.
+func runPort(t testing.TB, cfg engine.Config, port engine.ListenConfig, transport string,
+) (*engine.Engine, string) {
+	t.Helper()
 	if cfg.Tick == 0 {
 		cfg.Tick = 20 * time.Millisecond
 	}
@@ -97,34 +105,49 @@ func run(t testing.TB, cfg engine.Config) (*engine.Engine, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, err := e.Listen("127.0.0.1:0", engine.ListenConfig{KeepAlive: time.Minute})
+	addr, err := e.Listen("127.0.0.1:0", port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.Start()
 	heldNow.Store(e)
 	t.Cleanup(e.Stop)
-	return e, addr.String()
+	if transport == plain {
+		return e, addr.String()
+	}
+	return e, transport + "|" + addr.String()
 }
 
 // client is one end, with a deadline on everything.
 type client struct {
 	net.Conn
-	t testing.TB
+	tcp *net.TCPConn
+	t   testing.TB
 }
+
+// CloseWrite ends the client's stream; reading goes on.
+func (c *client) CloseWrite() { c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 func dial(t testing.TB, addr string, name byte, first ...byte) *client {
 	t.Helper()
+	transport := plain
+	if before, after, ok := strings.Cut(addr, "|"); ok {
+		transport, addr = before, after
+	}
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(30 * time.Second))
+	tcp := c.(*net.TCPConn)
+	if transport != plain {
+		c = tls.Client(c, clientConfig(transport))
+	}
 	if _, err := c.Write(append([]byte{name}, first...)); err != nil {
 		t.Fatal(err)
 	}
-	return &client{c, t}
+	return &client{c, tcp, t}
 }
 
 func (c *client) joined() *client {
@@ -223,7 +246,9 @@ func reasons(t *testing.T, j *joiner, want ...metrics.CloseReason) {
 }
 
 // One body, many modes: messages of every size pass both ways at once.
-func TestRelayModes(t *testing.T) {
+func TestRelayModes(t *testing.T) { over(t, testRelayModes) }
+
+func testRelayModes(t *testing.T, run runner) {
 	sizes := []int{0, 1, 125, 126, 127, 1000, 65535, 65536, 65537, 300000, 1 << 20}
 	for _, loops := range []int{1, 2, 4} {
 		for _, buffer := range []int{16 << 10, 64 << 10, 256 << 10, 1 << 20} {
@@ -256,7 +281,9 @@ func TestRelayModes(t *testing.T) {
 }
 
 // Bytes sent right behind the name, before the splice, come first.
-func TestEarlyBytes(t *testing.T) {
+func TestEarlyBytes(t *testing.T) { over(t, testEarlyBytes) }
+
+func testEarlyBytes(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2})
 	for range 20 {
@@ -271,7 +298,9 @@ func TestEarlyBytes(t *testing.T) {
 
 // A receiver that does not read stops the sender; memory stays bounded, nothing
 // is lost, and the end is forwarded. Both directions, several pairs.
-func TestStuckReceiver(t *testing.T) {
+func TestStuckReceiver(t *testing.T) { over(t, testStuckReceiver) }
+
+func testStuckReceiver(t *testing.T, run runner) {
 	j := newJoiner()
 	const pairs, total = 8, 24 << 20
 	e, addr := run(t, engine.Config{Accept: j.accept, Loops: 2})
@@ -291,7 +320,7 @@ func TestStuckReceiver(t *testing.T) {
 				timer.Stop()
 			}
 			once.Do(func() { close(stuck) })
-			from.Conn.(*net.TCPConn).CloseWrite()
+			from.CloseWrite()
 		})
 		done.Go(func() {
 			<-stuck // the sender blocks: everything in between is full
@@ -328,7 +357,9 @@ func TestLeftoverMax(t *testing.T) {
 	}
 }
 
-func TestPingPong(t *testing.T) {
+func TestPingPong(t *testing.T) { over(t, testPingPong) }
+
+func testPingPong(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 1})
 	a, b := pair(t, addr, 'p')
@@ -358,7 +389,9 @@ func TestPingPong(t *testing.T) {
 
 func (c *client) wantNothing() {} // pings never pass: the next message proves it
 
-func TestHalfCloseByFrame(t *testing.T) {
+func TestHalfCloseByFrame(t *testing.T) { over(t, testHalfCloseByFrame) }
+
+func testHalfCloseByFrame(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2, HalfIdle: time.Minute})
 	a, b := pair(t, addr, 'h')
@@ -378,12 +411,14 @@ func TestHalfCloseByFrame(t *testing.T) {
 	reasons(t, j, metrics.ClosePeer, metrics.ClosePeer)
 }
 
-func TestHalfCloseByTCP(t *testing.T) {
+func TestHalfCloseByTCP(t *testing.T) { over(t, testHalfCloseByTCP) }
+
+func testHalfCloseByTCP(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2, HalfIdle: time.Minute})
 	a, b := pair(t, addr, 'h')
 	a.send(masked(true, ws.OpText, []byte("last")))
-	a.Conn.(*net.TCPConn).CloseWrite()
+	a.CloseWrite()
 	b.wantMessage(ws.OpText, []byte("last"))
 	b.wantEnd()
 	b.send(masked(true, ws.OpText, []byte("answer")))
@@ -393,7 +428,9 @@ func TestHalfCloseByTCP(t *testing.T) {
 	reasons(t, j, metrics.ClosePeerEOF, metrics.ClosePeerEOF)
 }
 
-func TestHalfIdleEnds(t *testing.T) {
+func TestHalfIdleEnds(t *testing.T) { over(t, testHalfIdleEnds) }
+
+func testHalfIdleEnds(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, HalfIdle: 100 * time.Millisecond})
 	a, b := pair(t, addr, 'i')
@@ -404,7 +441,9 @@ func TestHalfIdleEnds(t *testing.T) {
 	reasons(t, j, metrics.CloseHalfIdle, metrics.CloseHalfIdle)
 }
 
-func TestSendStallEnds(t *testing.T) {
+func TestSendStallEnds(t *testing.T) { over(t, testSendStallEnds) }
+
+func testSendStallEnds(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, SendStall: 200 * time.Millisecond})
 	a, _ := pair(t, addr, 's')
@@ -417,21 +456,25 @@ func TestSendStallEnds(t *testing.T) {
 	reasons(t, j, metrics.CloseSendStalled, metrics.CloseSendStalled)
 }
 
-func TestAbortCutsTheOther(t *testing.T) {
+func TestAbortCutsTheOther(t *testing.T) { over(t, testAbortCutsTheOther) }
+
+func testAbortCutsTheOther(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2})
 	a, b := pair(t, addr, 'r')
 	b.send(masked(true, ws.OpText, []byte("unread")))
 	a.send(masked(true, ws.OpText, []byte("before")))
 	b.wantMessage(ws.OpText, []byte("before"))
-	a.Conn.(*net.TCPConn).SetLinger(0)
-	a.Close()
+	a.tcp.SetLinger(0)
+	a.tcp.Close() // without a close_notify
 	b.wantEnd()
 	b.Close()
 	reasons(t, j, metrics.ClosePeerReset, metrics.CloseMateLost)
 }
 
-func TestViolationEndsBoth(t *testing.T) {
+func TestViolationEndsBoth(t *testing.T) { over(t, testViolationEndsBoth) }
+
+func testViolationEndsBoth(t *testing.T, run runner) {
 	for name, bad := range map[string][]byte{
 		"reserved bits":    {0xC1, 0x80, 1, 2, 3, 4},
 		"unmasked":         {0x81, 0x01, 'x'},
@@ -460,7 +503,9 @@ func TestViolationEndsBoth(t *testing.T) {
 }
 
 // EndSplice waits for a frame boundary on each side.
-func TestEndSplice(t *testing.T) {
+func TestEndSplice(t *testing.T) { over(t, testEndSplice) }
+
+func testEndSplice(t *testing.T, run runner) {
 	j := newJoiner()
 	e, addr := run(t, engine.Config{Accept: j.accept, Linger: time.Minute})
 	a, b := pair(t, addr, 'd')
@@ -507,7 +552,9 @@ func TestEndSpliceWithoutBoundary(t *testing.T) {
 }
 
 // Behind our own Close nothing passes any more; what still comes is dropped.
-func TestNothingBehindOwnClose(t *testing.T) {
+func TestNothingBehindOwnClose(t *testing.T) { over(t, testNothingBehindOwnClose) }
+
+func testNothingBehindOwnClose(t *testing.T, run runner) {
 	j := newJoiner()
 	e, addr := run(t, engine.Config{Accept: j.accept, Linger: time.Minute})
 	a, b := pair(t, addr, 'd')
@@ -535,12 +582,14 @@ func TestNothingBehindOwnClose(t *testing.T) {
 
 // A client that sends its Close and leaves at once: the other one is told, and
 // may finish what it says, which has nowhere to go.
-func TestCloseThenGone(t *testing.T) {
+func TestCloseThenGone(t *testing.T) { over(t, testCloseThenGone) }
+
+func testCloseThenGone(t *testing.T, run runner) {
 	j := newJoiner()
 	_, addr := run(t, engine.Config{Accept: j.accept, Loops: 2})
 	a, b := pair(t, addr, 'g')
 	a.send(closeFrame(4001, "bye"))
-	a.Conn.(*net.TCPConn).CloseWrite()
+	a.CloseWrite()
 	b.wantMessage(ws.OpClose, ws.NewCloseFrameBody(4001, "bye"))
 	b.wantEnd()
 	b.send(masked(true, ws.OpText, []byte("late")))
@@ -553,7 +602,9 @@ func TestCloseThenGone(t *testing.T) {
 }
 
 // One busy relay does not starve another one of the same loop.
-func TestFairness(t *testing.T) {
+func TestFairness(t *testing.T) { over(t, testFairness) }
+
+func testFairness(t *testing.T, run runner) {
 	j := newJoiner()
 	e, addr := run(t, engine.Config{Accept: j.accept, Loops: 1})
 	var done sync.WaitGroup
@@ -586,7 +637,9 @@ func TestFairness(t *testing.T) {
 	done.Wait()
 }
 
-func TestMigrationUnderTraffic(t *testing.T) {
+func TestMigrationUnderTraffic(t *testing.T) { over(t, testMigrationUnderTraffic) }
+
+func testMigrationUnderTraffic(t *testing.T, run runner) {
 	j := newJoiner()
 	e, addr := run(t, engine.Config{Accept: j.accept, Loops: 4})
 	const n = 200

@@ -28,3 +28,6 @@ func NewEpollPoller() (Poller, error) { return newEpollPoller() }
 
 // Clock is the time that l's deadlines count from.
 func (l *Loop) Clock() uint32 { return l.clock() }
+
+// Proxied says whether connections from peer begin with a header.
+func (p *ListenConfig) Proxied(peer netip.Addr) bool { return p.proxied(peer) }

@@ -25,6 +25,8 @@ type Loop struct {
 
 	// Owned by the loop.
 	buf       []byte // Headroom, Config.ReadBuffer, room for Pongs
+	cipher    []byte // what TLS connections have received; nil before the first
+	sealed    []byte // what they are to be sent
 	conns     []*Conn
 	wheel     wheel
 	pongs     wsframe.Pongs // of the batch being rewritten
@@ -121,6 +123,7 @@ func (l *Loop) drop(c *Conn) {
 	}
 	l.wheel.clear(c)
 	c.releaseBlock()
+	c.secure.release(l)
 	l.forget(c)
 	c.flags |= gone
 	l.poller.CloseFD(int(c.fd), c.flags&reset != 0)
@@ -187,24 +190,23 @@ func (l *Loop) read(c *Conn) {
 			l.yield(c)
 			return
 		}
-		room := l.buf[wsframe.Headroom : wsframe.Headroom+1<<windowMin]
+		room := 1 << windowMin
 		if c.flags&bulk != 0 && l.engine.cfg.ReadBuffer >= BulkBytes {
-			room = l.buf[wsframe.Headroom : wsframe.Headroom+BulkBytes]
+			room = BulkBytes
 		}
-		n, errno := l.poller.Read(int(fd), room)
+		n, errno := l.receive(c, room)
 		switch {
 		case errno != 0 && !broken(errno):
 			c.flags &^= readable
 		case errno != 0:
-			c.Close(metrics.ClosePeerReset)
+			c.Close(lost(errno))
 		case n == 0:
 			c.flags |= eof
 			c.flags &^= readable
 			c.handler.Hangup(c)
 		default:
-			l.received(c, n, len(room))
 			budget -= n
-			c.handler.Data(c, room[:n])
+			c.handler.Data(c, l.buf[wsframe.Headroom:wsframe.Headroom+n])
 		}
 		if l.conns[fd] != c {
 			return
@@ -215,10 +217,34 @@ func (l *Loop) read(c *Conn) {
 	}
 }
 
-// received notes n bytes from c, read into room bytes. A short read has
-// emptied the kernel's buffer: no further call is needed to learn that.
-func (l *Loop) received(c *Conn, n, room int) {
-	if n < room && c.flags&peerHangup == 0 {
+// receive reads up to room bytes of c's stream, or one TLS record if that is
+// more, into the loop's buffer, behind its headroom.
+//
+//	Errors: n is 0 without one at the end of the stream. EAGAIN, EINTR: nothing
+//	        for now. EPROTO: the peer broke TLS. Others: the connection is lost.
+func (l *Loop) receive(c *Conn, room int) (n int, errno syscall.Errno) {
+	if c.secure != nil {
+		return l.receiveSecure(c, room)
+	}
+	n, errno = l.poller.Read(int(c.fd), l.buf[wsframe.Headroom:wsframe.Headroom+room])
+	if n > 0 {
+		l.received(c, n, n < room)
+	}
+	return n, errno
+}
+
+// lost is the reason for which a connection ends that receive has failed on.
+func lost(errno syscall.Errno) metrics.CloseReason {
+	if errno == syscall.EPROTO {
+		return metrics.CloseTLSFailed
+	}
+	return metrics.ClosePeerReset
+}
+
+// received notes n bytes from c's descriptor. A short read has emptied the
+// kernel's buffer: no further call is needed to learn that.
+func (l *Loop) received(c *Conn, n int, short bool) {
+	if short && c.flags&peerHangup == 0 {
 		c.flags &^= readable
 	}
 	c.bytesIn += uint64(n)
@@ -260,9 +286,11 @@ func (l *Loop) flush(c *Conn) bool {
 		return true
 	}
 	c.releaseBlock()
-	switch {
-	case c.flags&finishing != 0:
+	if c.flags&(shutting|finishing) != 0 {
 		c.shut()
+	}
+	switch {
+	case c.flags&(gone|finishing) != 0:
 	case c.mate != nil:
 		l.drained(c)
 	default:
@@ -294,7 +322,7 @@ func (l *Loop) discard(c *Conn) {
 				l.drop(c)
 			}
 		default:
-			l.received(c, n, len(room))
+			l.received(c, n, n < len(room))
 			budget -= n
 		}
 	}

@@ -80,7 +80,7 @@ func (c *Conn) EndSplice(code uint16, text string, reason metrics.CloseReason) {
 	for _, x := range [2]*Conn{c, m} {
 		x.setReason(reason)
 		if x.ending == nil {
-			x.ending = frame
+			x.ending = &frame
 		}
 		l.wheel.set(x, l.wheel.now+l.engine.lingerTicks+1)
 	}
@@ -97,22 +97,20 @@ func (l *Loop) pump(a *Conn) {
 			l.yield(a)
 			return
 		}
-		window := l.window(a)
-		n, errno := l.poller.Read(int(a.fd), l.buf[wsframe.Headroom:wsframe.Headroom+window])
+		n, errno := l.receive(a, l.window(a))
 		switch {
 		case errno != 0 && !broken(errno):
 			a.flags &^= readable
 		case errno != 0:
-			a.Close(metrics.ClosePeerReset)
+			a.Close(lost(errno))
 		case n == 0:
 			a.flags |= eof
 			a.flags &^= readable
 			l.ended(a)
 		default:
-			l.received(a, n, window)
 			budget -= n
 			l.relay(a, n)
-			if n == window && a.mate != nil && a.mate.block == nil {
+			if a.flags&readable != 0 && a.mate != nil && a.mate.block == nil {
 				l.widen(a)
 			}
 		}
@@ -168,6 +166,7 @@ func (l *Loop) relay(a *Conn, n int) {
 // send writes p from a to b and queues what b does not take. It returns false
 // if the relayed connection has ended.
 func (l *Loop) send(a, b *Conn, p []byte) bool {
+	p = l.encode(b, p)
 	if b.block != nil {
 		b.queue(p)
 		return true
@@ -205,7 +204,7 @@ func (l *Loop) boundary(c *Conn) {
 	}
 	if c.ending != nil {
 		c.flags |= closeSent
-		if c.sendOwn(c.ending) {
+		if c.sendOwn(*c.ending) {
 			l.settle(c)
 		}
 	}
@@ -213,6 +212,7 @@ func (l *Loop) boundary(c *Conn) {
 
 // sendOwn writes the gateway's own frame to c; false if c was lost.
 func (c *Conn) sendOwn(p []byte) bool {
+	p = c.loop.encode(c, p)
 	if c.block != nil {
 		c.queue(p)
 		return true

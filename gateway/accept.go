@@ -79,6 +79,7 @@ func (g *Gateway) reject(s *sender, rejection *hyco.Rejection) {
 		fields := []httphead.Field{{Name: hyco.HeaderTrackingID, Value: s.id}}
 		c.SetHandler(&ended{
 			g: g, role: metrics.RoleSender, id: s.id, entity: s.entity.Key(), since: s.since,
+			peer: s.peer,
 		})
 		c.Write(httphead.AppendResponse(nil, status, phrase, fields, "", false), responseMax)
 		c.Finish(metrics.CloseRejected)
@@ -140,5 +141,5 @@ func (l *leg) Closed(c *engine.Conn, reason metrics.CloseReason) {
 			s.refuse(sc, hyco.RefusalListenerLost)
 		}
 	})
-	l.g.closed(c, metrics.RoleRendezvous, reason, s.entity.Key(), s.id, l.request.now, "")
+	l.g.closed(c, c.Peer(), metrics.RoleRendezvous, reason, s.entity.Key(), s.id, l.request.now, "")
 }

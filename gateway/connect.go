@@ -188,7 +188,7 @@ func (s *sender) Timeout(c *engine.Conn) {
 func (s *sender) Closed(c *engine.Conn, reason metrics.CloseReason) {
 	s.g.table.Drop(s.pending)
 	s.settle()
-	s.g.closed(c, metrics.RoleSender, reason, s.entity.Key(), s.id, s.since, "")
+	s.g.closed(c, s.peer, metrics.RoleSender, reason, s.entity.Key(), s.id, s.since, "")
 }
 
 // listenerLost hastens the senders that were announced to l and still wait.

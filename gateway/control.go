@@ -193,7 +193,7 @@ func (l *listener) Closed(c *engine.Conn, reason metrics.CloseReason) {
 	l.lost()
 	l.log(slog.LevelInfo, "listener gone", slog.String("event", "ListenerUnregistered"),
 		slog.String("reason", reason.String()))
-	l.g.closed(c, metrics.RoleListener, reason, l.entity.Key(), l.id, l.since, "")
+	l.g.closed(c, l.peer, metrics.RoleListener, reason, l.entity.Key(), l.id, l.since, "")
 }
 
 // leave takes the listener out of the table, once, and hastens the senders

@@ -2,7 +2,7 @@ package gateway
 
 import (
 	"log/slog"
-	"strings"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +21,10 @@ import (
 type Config struct {
 	ID               int    // n of the suffix _G{n} of tracking ids
 	AdvertisedURL    string // ws://host[:port] of rendezvous addresses; "" = the listener's Host
-	AdvertisedScheme string // ws or wss, where AdvertisedURL is empty
+	AdvertisedScheme string // ws, wss or, as the listener does, auto; where AdvertisedURL is empty
+
+	// TrustedProxies are those whose headers say who the sender is.
+	TrustedProxies []netip.Prefix
 
 	RendezvousWindow time.Duration
 	ListenersMax     int
@@ -105,14 +108,10 @@ func New(cfg Config) *Gateway {
 	g.head = &headHandler{g: g}
 	g.idle = &idle{headHandler{g: g}}
 	g.heads.Max, g.bodies.Max = cfg.HeadMemory, cfg.HTTP.BodyMemory
-	proto := "http"
-	if cfg.AdvertisedScheme == "wss" || strings.HasPrefix(cfg.AdvertisedURL, "wss:") {
-		proto = "https" // TLS ends in front of this gateway
-	}
 	g.http = httprelay.Config{
 		CollectTime: cfg.HTTP.CollectTime, RendezvousWindow: cfg.RendezvousWindow,
 		SendStall: cfg.HTTP.SendStall, HalfIdle: cfg.HTTP.HalfIdle, ControlMessage: cfg.ControlMessage,
-		RawTarget: cfg.HTTP.RawTarget, Forwarded: cfg.HTTP.Forwarded, Proto: proto,
+		RawTarget: cfg.HTTP.RawTarget, Forwarded: cfg.HTTP.Forwarded,
 		Heads: &g.heads, Bodies: &g.bodies, Counters: cfg.Counters, Now: cfg.Now,
 	}
 	return g
@@ -131,6 +130,22 @@ func (g *Gateway) Accept(c *engine.Conn, overloaded bool) engine.Handler {
 	c.SetDeadline(g.ticks(c, g.cfg.HeadTimeout))
 	return g.head
 }
+
+// NotTLS gives a handler to a connection that sends text to a port with TLS; it
+// is engine.TLS.NotTLS.
+func (g *Gateway) NotTLS(c *engine.Conn) engine.Handler {
+	c.SetDeadline(g.ticks(c, g.cfg.HeadTimeout))
+	return &notTLS{g: g}
+}
+
+type notTLS struct {
+	noEvents
+	g *Gateway
+}
+
+func (h *notTLS) Data(c *engine.Conn, _ []byte) { h.g.refuse(c, nil, hyco.RefusalNotTLS) }
+func (h *notTLS) Hangup(c *engine.Conn)         { c.Finish(metrics.ClosePeerEOF) }
+func (h *notTLS) Timeout(c *engine.Conn)        { c.Close(metrics.CloseHeadTimeout) }
 
 func (g *Gateway) ticks(c *engine.Conn, d time.Duration) uint32 {
 	return c.Loop().Engine().Ticks(d)
@@ -166,13 +181,14 @@ func (noEvents) Timeout(*engine.Conn)                     {}
 func (noEvents) Drained(*engine.Conn)                     {}
 func (noEvents) Closed(*engine.Conn, metrics.CloseReason) {}
 
-// closed records the end of a connection in the closed history.
-func (g *Gateway) closed(c *engine.Conn, role metrics.Role, reason metrics.CloseReason,
+// closed records the end of a connection of a client in the closed history.
+func (g *Gateway) closed(c *engine.Conn, peer netip.AddrPort,
+	role metrics.Role, reason metrics.CloseReason,
 	entity, trackingID string, since time.Time, detail string) {
 	in, out := c.Bytes()
 	now := g.cfg.Now()
 	g.cfg.History.Add(metrics.Closed{
-		Time: now, Role: role, Reason: reason, Peer: c.Peer(), Entity: entity,
+		Time: now, Role: role, Reason: reason, Peer: peer, Entity: entity,
 		TrackingID: trackingID, BytesIn: in, BytesOut: out,
 		Duration: now.Sub(since), Detail: detail,
 	})

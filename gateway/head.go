@@ -24,6 +24,7 @@ type request struct {
 	size     int // bytes of the head
 	target   hyco.Target
 	host     string // of the Host header, as sent
+	source   source
 	snapshot *namespace.Snapshot
 	ns       *namespace.Namespace
 	id       string // tracking id, with the gateway's mark
@@ -145,12 +146,13 @@ func badHead(err error) *hyco.Refusal {
 // what was read behind it; it lives until the next event of the loop.
 func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	c.SetDeadline(0)
-	r := &request{g: g, size: len(head), now: g.cfg.Now()}
+	r := &request{g: g, size: len(head), now: g.cfg.Now(), source: sourceOf(c)}
 	var err error
 	if r.head, err = httphead.Parse(head); err != nil {
 		g.refuse(c, nil, badHead(err))
 		return
 	}
+	r.source.proxied(&r.head, g.cfg.TrustedProxies)
 	if r.head.Method == "CONNECT" { // its target is of a form of its own
 		r.id, r.host = g.trackingID(""), r.head.Get("Host")
 		g.refuse(c, r, hyco.RefusalMethod)
@@ -175,6 +177,7 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		g.relayHTTP(c, r, rest)
 		return
 	}
+	c.SetPeer(r.source.addr) // no other request follows
 	switch r.target.Action {
 	case hyco.ActionConnect:
 		g.connect(c, r, rest)

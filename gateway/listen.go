@@ -27,7 +27,7 @@ func (g *Gateway) listen(c *engine.Conn, r *request, rest []byte) {
 		g.refuse(c, r, asRefusal(err))
 		return
 	}
-	base, ok := g.base(r.host)
+	base, ok := g.base(r)
 	if !ok {
 		g.refuse(c, r, hyco.RefusalBadHead.Because("the Host header is no host name"))
 		return
@@ -76,11 +76,15 @@ func (g *Gateway) listen(c *engine.Conn, r *request, rest []byte) {
 // base is the part of rendezvous addresses before the path: the advertised
 // URL, or the host that the listener itself used, since that is a name which
 // it can reach and whose certificate it trusts.
-func (g *Gateway) base(host string) (string, bool) {
+func (g *Gateway) base(r *request) (string, bool) {
 	if g.cfg.AdvertisedURL != "" {
 		return g.cfg.AdvertisedURL, true
 	}
-	return g.cfg.AdvertisedScheme + "://" + host, isHost(host)
+	scheme := "ws"
+	if r.source.overTLS(g) {
+		scheme = "wss"
+	}
+	return scheme + "://" + r.host, isHost(r.host)
 }
 
 // isHost says whether host has only bytes of a host name or address, with a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -64,19 +65,20 @@ func (g *Gateway) refuse(c *engine.Conn, r *request, refusal *hyco.Refusal) {
 // behind the request, unless that is nil or its client has to wait.
 func (g *Gateway) refuseKeeping(c *engine.Conn, r *request, refusal *hyco.Refusal, behind []byte) {
 	if r == nil {
-		r = &request{g: g, id: g.trackingID(""), now: g.cfg.Now()}
+		r = &request{g: g, id: g.trackingID(""), now: g.cfg.Now(), source: sourceOf(c)}
 	}
 	g.countRefusal(r, refusal)
 	verdict := pass
 	if unauthorized(refusal) {
-		verdict = g.limiter.failure(c.Peer().Addr(), r.now)
+		verdict = g.limiter.failure(r.source.addr.Addr(), r.now)
 	}
 	if verdict == pass && behind != nil {
-		g.logRefusal(c, r, refusal)
+		g.logRefusal(r, refusal)
 		g.reply(c, r.response(refusal, true), true, behind)
 		return
 	}
-	e := &ended{g: g, role: c.Role(), id: r.id, detail: refusal.Code, since: r.now}
+	e := &ended{g: g, role: c.Role(), id: r.id, detail: refusal.Code, since: r.now,
+		peer: r.source.addr}
 	c.SetHandler(e)
 	if verdict == tooMany {
 		g.cfg.Counters.FailuresRefused.Add(1)
@@ -91,10 +93,10 @@ func (g *Gateway) refuseKeeping(c *engine.Conn, r *request, refusal *hyco.Refusa
 		return
 	}
 	if verdict == hold {
-		g.limiter.released(c.Peer().Addr())
+		g.limiter.released(r.source.addr.Addr())
 	}
 	if verdict == pass {
-		g.logRefusal(c, r, refusal)
+		g.logRefusal(r, refusal)
 	}
 	c.Write(response, responseMax)
 	c.Finish(closeReason(refusal))
@@ -103,7 +105,7 @@ func (g *Gateway) refuseKeeping(c *engine.Conn, r *request, refusal *hyco.Refusa
 // logRefusal writes one line: for everybody to see if somebody tried to get in,
 // which the limiter bounds; otherwise, floods of garbage among it, for those who
 // look for it.
-func (g *Gateway) logRefusal(c *engine.Conn, r *request, refusal *hyco.Refusal) {
+func (g *Gateway) logRefusal(r *request, refusal *hyco.Refusal) {
 	level := slog.LevelDebug
 	if unauthorized(refusal) {
 		level = slog.LevelInfo
@@ -111,7 +113,7 @@ func (g *Gateway) logRefusal(c *engine.Conn, r *request, refusal *hyco.Refusal) 
 	g.cfg.Log.LogAttrs(context.Background(), level, "handshake refused",
 		slog.String("event", eventOf(refusal)), slog.String("code", refusal.Code),
 		slog.Int("status", refusal.Status), slog.String("path", r.target.Path),
-		slog.String("trackingId", r.id), slog.String("clientAddr", c.Peer().String()))
+		slog.String("trackingId", r.id), slog.String("clientAddr", r.source.addr.String()))
 }
 
 // unauthorized says whether a refusal counts against the client's address: a
@@ -204,6 +206,7 @@ type ended struct {
 	id       string
 	entity   string
 	detail   string
+	peer     netip.AddrPort
 	since    time.Time
 }
 
@@ -216,9 +219,9 @@ func (e *ended) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
 
 func (e *ended) Closed(c *engine.Conn, reason metrics.CloseReason) {
 	if e.held {
-		e.g.limiter.released(c.Peer().Addr())
+		e.g.limiter.released(e.peer.Addr())
 	}
-	e.g.closed(c, e.role, reason, e.entity, e.id, e.since, e.detail)
+	e.g.closed(c, e.peer, e.role, reason, e.entity, e.id, e.since, e.detail)
 }
 
 // overload refuses a connection over the limit without reading its request.

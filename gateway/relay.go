@@ -46,5 +46,5 @@ func (e *listenerEnd) Closed(c *engine.Conn, reason metrics.CloseReason) {
 }
 
 func (r *relay) closed(c *engine.Conn, role metrics.Role, reason metrics.CloseReason) {
-	r.g.closed(c, role, reason, r.entity.Key(), r.id, time.UnixMilli(r.since), "")
+	r.g.closed(c, c.Peer(), role, reason, r.entity.Key(), r.id, time.UnixMilli(r.since), "")
 }

@@ -73,12 +73,13 @@ func (g *Gateway) relayHTTP(c *engine.Conn, r *request, rest []byte) {
 		}
 	}
 	r.id = g.trackingID("") // it finds the response: a sender must not choose it
-	h := &httpRequest{g: g, ref: c.Ref(), peer: c.Peer(), entity: entity, request: r}
+	h := &httpRequest{g: g, ref: c.Ref(), peer: r.source.addr, entity: entity, request: r}
 	x, ok := httprelay.New(&g.http, h, httprelay.Request{
 		Head: r.head, Size: r.size, Target: r.target, ID: r.id, Via: r.hostName(),
 		Authorized: authorized, Kind: kind, Length: length, Continue: continues,
 		Rendezvous: entity.HTTPDelivery == namespace.DeliveryRendezvous || r.wantsEvents(),
-		Start:      r.now,
+		Start:      r.now, Remote: r.source.addr, Proto: r.proto(),
+		Peer: r.source.proxy, PeerProto: r.source.proxyProto(),
 
 		ResponseTimeout: either(entity.HTTPResponseTimeout, g.cfg.HTTP.ResponseTimeout),
 		BodyGap:         either(entity.HTTPBodyGap, g.cfg.HTTP.BodyGap),
@@ -184,7 +185,7 @@ func (g *Gateway) refuseHTTP(c *engine.Conn, r *request, refusal *hyco.Refusal, 
 func (g *Gateway) reply(c *engine.Conn, response []byte, keep bool, behind []byte) {
 	c.Write(response, responseMax+len(response))
 	if !keep || c.Queued() > 0 {
-		c.SetHandler(&ended{g: g, role: c.Role(), since: g.cfg.Now()})
+		c.SetHandler(&ended{g: g, role: c.Role(), since: g.cfg.Now(), peer: c.Peer()})
 		c.Finish(metrics.ClosePeer)
 		return
 	}
@@ -401,13 +402,13 @@ func (h *httpRequest) Ended(x *httprelay.Exchange, c *engine.Conn, reason metric
 			slog.Int("status", x.Status()), slog.String("reason", reason.String()))
 	}
 	if reason != metrics.CloseUnset {
-		h.g.closed(c, metrics.RoleHTTPSender, reason, h.entity.Key(), x.ID(), x.Since(), "")
+		h.g.closed(c, h.peer, metrics.RoleHTTPSender, reason, h.entity.Key(), x.ID(), x.Since(), "")
 	}
 }
 
 // LegClosed accounts for the rendezvous connection.
 func (h *httpRequest) LegClosed(x *httprelay.Exchange, c *engine.Conn, reason metrics.CloseReason) {
-	h.g.closed(c, metrics.RoleHTTPListener, reason, h.entity.Key(), x.ID(), x.Since(), "")
+	h.g.closed(c, c.Peer(), metrics.RoleHTTPListener, reason, h.entity.Key(), x.ID(), x.Since(), "")
 }
 
 func (h *httpRequest) status() PendingStatus {

@@ -236,5 +236,6 @@ func (l *requestLeg) Hangup(c *engine.Conn) { c.Close(metrics.ClosePeerEOF) }
 // Closed on the way: the request waits no longer, for its address is used up.
 func (l *requestLeg) Closed(c *engine.Conn, reason metrics.CloseReason) {
 	l.h.post(func() { l.h.x.Fail(hyco.RefusalListenerGone) })
-	l.g.closed(c, metrics.RoleRendezvous, reason, l.h.entity.Key(), l.h.x.ID(), l.request.now, "")
+	l.g.closed(c, c.Peer(),
+		metrics.RoleRendezvous, reason, l.h.entity.Key(), l.h.x.ID(), l.request.now, "")
 }

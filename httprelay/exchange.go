@@ -1,6 +1,7 @@
 package httprelay
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -32,7 +33,6 @@ type Config struct {
 	ControlMessage   int           // text message from a listener, in bytes
 	RawTarget        bool          // hand the path on as it was sent
 	Forwarded        hyco.Forwarded
-	Proto            string // http or https: what senders speak, for Forwarded
 
 	Heads    *budget.Bytes // heads and what was read behind them
 	Bodies   *budget.Bytes // bodies collected for a control channel
@@ -70,9 +70,13 @@ type Request struct {
 	Head       httphead.Head
 	Size       int // of the head, in bytes; taken from Config.Heads by New
 	Target     hyco.Target
-	ID         string // unique, safe in a query
-	Via        string // name of the namespace's host
-	Authorized bool   // Authorization held the relay token
+	ID         string         // unique, safe in a query
+	Via        string         // name of the namespace's host
+	Remote     netip.AddrPort // the sender
+	Proto      string         // http or https: what it speaks
+	Peer       netip.AddrPort // see hyco.Request
+	PeerProto  string
+	Authorized bool // Authorization held the relay token
 	Kind       httphead.BodyKind
 	Length     int64 // of BodyLength
 	Continue   bool  // Expect: 100-continue

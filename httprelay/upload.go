@@ -203,9 +203,10 @@ func (x *Exchange) requestMessage(dst []byte, address string) ([]byte, error) {
 	r := &x.req
 	return hyco.AppendRequest(dst, &hyco.Request[httphead.Field]{
 		Address: address, ID: r.ID, Target: r.Target.RequestTarget(x.cfg.RawTarget),
-		Method: x.method, Via: r.Via, Remote: x.conn.Peer(), Fields: r.Head.Fields,
+		Method: x.method, Via: r.Via, Remote: r.Remote, Fields: r.Head.Fields,
 		Authorized: r.Authorized, Body: !x.control || x.collected != nil,
-		Forwarded: x.cfg.Forwarded, Proto: x.cfg.Proto,
+		Forwarded: x.cfg.Forwarded, Proto: r.Proto,
+		Peer: r.Peer, PeerProto: r.PeerProto,
 	})
 }
 

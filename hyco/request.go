@@ -35,6 +35,12 @@ type Request[F ~struct{ Name, Value string }] struct {
 	Body       bool      // a binary message follows
 	Forwarded  Forwarded // what is added about the sender
 	Proto      string    // http or https: what the sender speaks, for Forwarded
+
+	// Peer is the proxy from which the gateway has the request, and PeerProto
+	// what it speaks with the gateway; they are what Forwarded adds then. The
+	// zero values say that it comes from Remote itself.
+	Peer      netip.AddrPort
+	PeerProto string
 }
 
 // AppendRequest appends the whole request message to a listener.

@@ -1,6 +1,7 @@
 package hyco
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/relayhouse/relayhouse/internal/ascii"
@@ -148,7 +149,7 @@ func (h *headerWriter[F]) addition(a addition) {
 		h.dst = append(h.dst, "1.1 "...)
 		h.dst = appendJSON(h.dst, h.r.Via)
 	case addXFor:
-		h.remote()
+		h.peer()
 	case addXProto:
 		h.dst = appendJSON(h.dst, h.r.Proto)
 	case addForwarded:
@@ -156,25 +157,38 @@ func (h *headerWriter[F]) addition(a addition) {
 	}
 }
 
-func (h *headerWriter[F]) remote() {
-	if !h.r.Remote.IsValid() {
+// peer is whom the gateway has the request from.
+func (r *Request[F]) peer() netip.AddrPort {
+	if r.Peer.IsValid() {
+		return r.Peer
+	}
+	return r.Remote
+}
+
+func (h *headerWriter[F]) peer() {
+	peer := h.r.peer()
+	if !peer.IsValid() {
 		h.dst = append(h.dst, "unknown"...)
 		return
 	}
-	h.dst = appendAddress(h.dst, h.r.Remote)
+	h.dst = appendAddress(h.dst, peer)
 }
 
 // forwarded appends an element of RFC 7239 section 4.
 func (h *headerWriter[F]) forwarded() {
 	before, after := "for=", ""
-	if h.r.Remote.Addr().Unmap().Is6() {
+	if h.r.peer().Addr().Unmap().Is6() {
 		before, after = `for=\"[`, `]\"` // quotes in JSON
 	}
 	h.dst = append(h.dst, before...)
-	h.remote()
+	h.peer()
 	h.dst = append(h.dst, after...)
 	h.dst = append(h.dst, ";proto="...)
-	h.dst = appendJSON(h.dst, h.r.Proto)
+	proto := h.r.Proto
+	if h.r.PeerProto != "" {
+		proto = h.r.PeerProto
+	}
+	h.dst = appendJSON(h.dst, proto)
 	for i := range h.r.Fields {
 		if f := HeaderField(h.r.Fields[i]); ascii.EqualFold(f.Name, "Host") {
 			h.dst = append(h.dst, ";host="...)

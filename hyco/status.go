@@ -146,6 +146,8 @@ var (
 		"An sb-hc parameter contains a malformed percent escape."}
 	RefusalNotWebSocket = &Refusal{400, 0, "NotWebSocket",
 		"This endpoint is only for web-socket requests."}
+	RefusalNotTLS = &Refusal{400, 0, "NotTLS",
+		"This port speaks TLS, and the request came in plain text; use https:// or wss://."}
 	RefusalUpgradeOutside = &Refusal{400, 0, "UpgradeOutside",
 		"Web-socket requests need a path that begins with /$hc/."}
 	RefusalBadUpgrade = &Refusal{400, 0, "BadUpgrade",

@@ -38,6 +38,7 @@ var refusals = map[string]*Refusal{
 	"RefusalPathEscape":               RefusalPathEscape,
 	"RefusalQueryEscape":              RefusalQueryEscape,
 	"RefusalNotWebSocket":             RefusalNotWebSocket,
+	"RefusalNotTLS":                   RefusalNotTLS,
 	"RefusalUpgradeOutside":           RefusalUpgradeOutside,
 	"RefusalBadUpgrade":               RefusalBadUpgrade,
 	"RefusalBadVersion":               RefusalBadVersion,

@@ -76,6 +76,8 @@ type collector struct{ Sources }
 var (
 	acceptErrors = desc("accept_errors_total",
 		"Connections that could not be accepted.", "kind")
+	handshakes = desc("tls_handshakes_total",
+		"TLS handshakes by how they ended.", "result")
 	bytesTotal = desc("bytes_total",
 		"Bytes sent on relayed connections, frame headers included.", "direction")
 	connections = desc("connections",
@@ -171,6 +173,10 @@ func (c *collector) collectLoops(ch chan<- prometheus.Metric) {
 	for kind := range acceptErrorCount {
 		n := c.sum(func(l *Loop) uint64 { return l.AcceptErrors[kind].Load() })
 		ch <- counter(acceptErrors, n, kind.String())
+	}
+	for end := range handshakeCount {
+		n := c.sum(func(l *Loop) uint64 { return l.Handshakes[end].Load() })
+		ch <- counter(handshakes, n, end.String())
 	}
 	toListener := c.sum(func(l *Loop) uint64 { return l.BytesToListener.Load() })
 	ch <- counter(bytesTotal, toListener, "to_listener")

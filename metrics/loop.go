@@ -11,8 +11,10 @@ type Role uint8
 
 // The roles, in the order of a connection's life.
 const (
+	// RoleHandshake: the TLS handshake is not complete.
+	RoleHandshake Role = iota
 	// RoleHead: the request head is not complete.
-	RoleHead Role = iota
+	RoleHead
 	// RoleListener: a control channel.
 	RoleListener
 	// RoleSender: a sender that waits, a pending rendezvous.
@@ -35,6 +37,7 @@ const (
 )
 
 var roleNames = [roleCount]string{
+	RoleHandshake:       "handshake",
 	RoleHead:            "head",
 	RoleListener:        "listener",
 	RoleSender:          "sender",
@@ -93,6 +96,41 @@ func (e AcceptError) String() string {
 	return acceptErrorNames[e]
 }
 
+// Handshake is how a TLS handshake ended.
+type Handshake uint8
+
+// The ends of TLS handshakes.
+const (
+	// HandshakeFull: complete, with a certificate.
+	HandshakeFull Handshake = iota
+	// HandshakeResumed: complete, by the ticket of an earlier one.
+	HandshakeResumed
+	// HandshakeFailed: refused by either side, or cut.
+	HandshakeFailed
+	// HandshakeTimeout: not complete in time.
+	HandshakeTimeout
+	// HandshakeNotTLS: the first bytes were no TLS.
+	HandshakeNotTLS
+
+	handshakeCount
+)
+
+var handshakeNames = [handshakeCount]string{
+	HandshakeFull:    "full",
+	HandshakeResumed: "resumed",
+	HandshakeFailed:  "failed",
+	HandshakeTimeout: "timeout",
+	HandshakeNotTLS:  "not_tls",
+}
+
+// String returns the label of h.
+func (h Handshake) String() string {
+	if h >= handshakeCount {
+		return "unknown"
+	}
+	return handshakeNames[h]
+}
+
 // Loop holds the counters of one event loop.
 //
 //	Owner: the loop writes; any goroutine reads. The padding keeps the
@@ -110,6 +148,9 @@ type Loop struct {
 	// Refused counts connections over the limit, those that are told so and
 	// those that are closed as they come.
 	Refused atomic.Uint64
+
+	// Handshakes counts TLS handshakes by their end.
+	Handshakes [handshakeCount]atomic.Uint64
 
 	// BytesToListener and BytesToSender count what relayed connections are
 	// sent, frame headers included, when the kernel has taken it.

@@ -25,6 +25,12 @@ const (
 	// CloseMessageTooLarge: a control-channel message over its limit (1009).
 	CloseMessageTooLarge
 
+	// CloseTLSFailed: the TLS handshake failed, or the peer broke TLS after it.
+	CloseTLSFailed
+	// CloseTLSTimeout: the TLS handshake was not complete in time.
+	CloseTLSTimeout
+	// CloseProxyInvalid: no good header of the PROXY protocol where one is due.
+	CloseProxyInvalid
 	// CloseHeadInvalid: the request head could not be parsed (400).
 	CloseHeadInvalid
 	// CloseHeadTooLarge: the request head was over its limit (431).
@@ -95,6 +101,9 @@ var closeReasonNames = [closeReasonCount]string{
 	CloseMateLost:        "mate_lost",
 	CloseProtocol:        "protocol",
 	CloseMessageTooLarge: "message_too_large",
+	CloseTLSFailed:       "tls_failed",
+	CloseTLSTimeout:      "tls_timeout",
+	CloseProxyInvalid:    "proxy_invalid",
 	CloseHeadInvalid:     "head_invalid",
 	CloseHeadTooLarge:    "head_too_large",
 	CloseHeadTimeout:     "head_timeout",

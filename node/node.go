@@ -130,7 +130,8 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 	return gateway.New(gateway.Config{
 		ID:                c.Gateway.ID,
 		AdvertisedURL:     c.Gateway.AdvertisedURL,
-		AdvertisedScheme:  advertisedScheme(c.Gateway.AdvertisedScheme),
+		AdvertisedScheme:  c.Gateway.AdvertisedScheme,
+		TrustedProxies:    c.HTTP.TrustedProxies,
 		RendezvousWindow:  c.Gateway.RendezvousWindow,
 		ListenersMax:      c.Gateway.ListenersMax,
 		PendingMax:        c.Gateway.PendingMax,
@@ -173,14 +174,6 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 	})
 }
 
-// advertisedScheme is the value of gateway.advertised_scheme.
-func advertisedScheme(text string) string {
-	if text == "auto" {
-		return "ws"
-	}
-	return text
-}
-
 // forwarded is the value of http.forwarded as the protocol's package knows it.
 func forwarded(text string) hyco.Forwarded {
 	switch text {
@@ -217,6 +210,8 @@ func (n *Node) open(counters *metrics.Gateway) (err error) {
 	c := n.cfg
 	plain := engine.ListenConfig{
 		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
+		ProxyFrom: c.ProxyProtocol.Networks, ProxyTimeout: c.Limits.HeadTimeout,
+		ProxyFailed: n.gateway.ProxyFailed,
 	}
 	if c.Listen.HTTP != "" {
 		n.addresses.HTTP, err = n.listen("listen.http", c.Listen.HTTP, plain)

@@ -3,6 +3,8 @@ package node
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/relayhouse/relayhouse/certificate"
@@ -38,6 +40,8 @@ func (n *Node) tls() (*engine.TLS, error) {
 		HandshakesMax:    t.HandshakesMax,
 		Workers:          t.HandshakeWorkers,
 		OwnRecords:       t.RecordLayer == "own",
+		NotTLS:           n.gateway.NotTLS,
+		Failed:           n.handshakeFailed,
 	}, nil
 }
 
@@ -89,4 +93,12 @@ func (n *Node) certificatesLeft() func() map[string]float64 {
 		}
 		return left
 	}
+}
+
+// handshakeFailed writes down why a client could not be served over TLS: at
+// debug, because anybody can cause it as often as he likes. The counter
+// relay_tls_handshakes_total says how often.
+func (n *Node) handshakeFailed(peer netip.AddrPort, err error) {
+	n.log.Debug("TLS handshake failed", slog.String("clientAddr", peer.String()),
+		slog.String("cause", err.Error()))
 }

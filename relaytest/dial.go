@@ -16,6 +16,9 @@ import (
 type Client struct {
 	// HTTP and Admin are the addresses, host:port.
 	HTTP, Admin string
+	// First is what every connection to HTTP sends before all else, such as a
+	// header of the PROXY protocol. It is set before the first connection.
+	First string
 
 	admin  *http.Client
 	client *http.Client // of WebSockets; it dials HTTP whatever the URL says
@@ -91,10 +94,30 @@ func (n *Client) URL(path, query string) string {
 func (n *Client) transport() *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, n.HTTP)
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return n.open(ctx)
 		},
 	}
+}
+
+// open connects to HTTP and sends First.
+func (n *Client) open(ctx context.Context) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", n.HTTP)
+	if err != nil || n.First == "" {
+		return c, err
+	}
+	if _, err := io.WriteString(c, n.First); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Behind is n as a client whose connections send first before all else.
+func (n *Client) Behind(first string) *Client {
+	b := NewClient(n.HTTP, n.Admin)
+	b.First = first
+	return b
 }
 
 // dial opens a WebSocket to an address of the node.

@@ -3,6 +3,7 @@ package relaytest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,9 @@ func (n *Client) Raw(t testing.TB) *Raw {
 
 // TryRaw is Raw for goroutines other than the test's, which close it.
 func (n *Client) TryRaw() (*Raw, error) {
-	c, err := net.DialTimeout("tcp", n.HTTP, Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	c, err := n.open(ctx)
 	if err != nil {
 		return nil, err
 	}

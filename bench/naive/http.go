@@ -73,7 +73,7 @@ func (r *Relay) relayHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "There are no listeners connected for the endpoint", http.StatusNotFound)
 		return
 	}
-	m := newRequest(req, entity)
+	m := r.newRequest(req, entity)
 	arrived := make(chan arrival, 1)
 	r.mu.Lock()
 	if r.requests == nil {
@@ -121,10 +121,10 @@ func (r *Relay) listenerFor(path string) (l *control, entity string) {
 	}
 }
 
-func newRequest(req *http.Request, entity string) *requestMessage {
+func (r *Relay) newRequest(req *http.Request, entity string) *requestMessage {
 	id := newID()
 	m := &requestMessage{
-		Address: "ws://" + req.Host + prefix + entity + "?sb-hc-rendezvous=" + id +
+		Address: r.scheme(req) + req.Host + prefix + entity + "?sb-hc-rendezvous=" + id +
 			"&sb-hc-action=request&sb-hc-id=" + id,
 		ID: id, RequestTarget: req.URL.Path, Method: req.Method,
 		RequestHeaders: map[string]string{"Host": req.Host}, Body: new(bool),

@@ -32,6 +32,10 @@ const (
 
 // A Relay is the http.Handler. The zero value is ready to use.
 type Relay struct {
+	// Scheme, ws or wss, begins rendezvous addresses; empty takes that of the
+	// sender's request. It matters where TLS ends in front of the relay.
+	Scheme string
+
 	mu        sync.Mutex
 	listeners map[string][]*control           // by entity
 	waiting   map[string]chan *websocket.Conn // senders, by rendezvous id
@@ -119,7 +123,7 @@ func (r *Relay) connect(w http.ResponseWriter, req *http.Request, entity string)
 		http.Error(w, "There are no listeners connected for the endpoint", http.StatusNotFound)
 		return
 	}
-	if err := l.Write(req.Context(), websocket.MessageText, acceptMessage(req, id)); err != nil {
+	if err := l.Write(req.Context(), websocket.MessageText, r.acceptMessage(req, id)); err != nil {
 		http.Error(w, "listener lost", http.StatusBadGateway)
 		return
 	}
@@ -157,8 +161,19 @@ func (r *Relay) accept(w http.ResponseWriter, req *http.Request, id string) {
 	}
 }
 
+// scheme begins the rendezvous address for a sender's request.
+func (r *Relay) scheme(req *http.Request) string {
+	switch {
+	case r.Scheme != "":
+		return r.Scheme + "://"
+	case req.TLS != nil:
+		return "wss://"
+	}
+	return "ws://"
+}
+
 // acceptMessage is the accept message for a sender's request.
-func acceptMessage(req *http.Request, id string) []byte {
+func (r *Relay) acceptMessage(req *http.Request, id string) []byte {
 	type accept struct {
 		Address        string            `json:"address"`
 		ID             string            `json:"id"`
@@ -170,7 +185,7 @@ func acceptMessage(req *http.Request, id string) []byte {
 		query = kept + "&"
 	}
 	m := accept{
-		Address: "ws://" + req.Host + req.URL.EscapedPath() + "?" + query + "sb-hc-rendezvous=" +
+		Address: r.scheme(req) + req.Host + req.URL.EscapedPath() + "?" + query + "sb-hc-rendezvous=" +
 			id + "&sb-hc-action=accept&sb-hc-id=" + id,
 		ID:             id,
 		ConnectHeaders: map[string]string{"Host": req.Host},

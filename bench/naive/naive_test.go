@@ -3,6 +3,8 @@ package naive
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -138,29 +140,90 @@ func TestRefusals(t *testing.T) {
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
 	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan string, 1), make(chan error, 1)
+	ready, done := make(chan Addresses, 1), make(chan error, 1)
 	go func() {
-		done <- Serve(ctx, Config{HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", DataDir: dir,
-			Ready: func(_, admin string) { ready <- admin }})
+		done <- Serve(ctx, Config{HTTP: "127.0.0.1:0", HTTPS: "127.0.0.1:0",
+			Admin: "127.0.0.1:0", DataDir: dir, Ready: func(at Addresses) { ready <- at }})
 	}()
-	admin := <-ready
+	at := <-ready
 	body, err := os.ReadFile(filepath.Join(dir, "endpoints.json"))
-	if err != nil || !strings.Contains(string(body), `"admin":"`+admin+`"`) {
+	if err != nil || !strings.Contains(string(body), `"https":"`+at.HTTPS+`","admin":"`+at.Admin) {
 		t.Errorf("endpoints.json: %s %v", body, err)
 	}
-	res, err := http.Get("http://" + admin + "/readyz")
+	res, err := http.Get("http://" + at.Admin + "/readyz")
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Errorf("readyz: %v %v", res, err)
 	} else {
 		_ = res.Body.Close()
 	}
-	err = Serve(ctx, Config{HTTP: admin, Admin: "127.0.0.1:0"})
-	if err == nil || !strings.Contains(err.Error(), "listen for clients") {
-		t.Errorf("port in use: %v", err)
+	meetOverTLS(t, at, filepath.Join(dir, "ca.pem"))
+	for _, c := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{HTTP: at.Admin, Admin: "127.0.0.1:0"}, "listen for clients: "},
+		{Config{HTTP: "127.0.0.1:0", Admin: at.Admin}, "listen for the operator: "},
+		{Config{HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", HTTPS: at.Admin},
+			"listen for clients with TLS: "},
+		{Config{HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", DataDir: dir + "/none"},
+			"write endpoints.json: "},
+	} {
+		if err := Serve(ctx, c.config); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.config, err, c.want)
+		}
 	}
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// meetOverTLS relays one message between clients that trust ca.pem; the listener
+// is told an address that is served with TLS, too.
+func meetOverTLS(t *testing.T, at Addresses, ca string) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
+	defer stop()
+	certificate, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificate)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	dial := func(url string) *websocket.Conn {
+		c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client})
+		if err != nil {
+			t.Errorf("dial %s: %v", url, err)
+			return nil
+		}
+		return c
+	}
+	base := "wss://" + at.HTTPS + "/$hc/e?sb-hc-action="
+	control := dial(base + "listen")
+	if control == nil {
+		return
+	}
+	defer func() { _ = control.CloseNow() }()
+	opened := make(chan *websocket.Conn, 1)
+	go func() { opened <- dial(base + "connect") }()
+	var m struct{ Accept struct{ Address string } }
+	if _, body, err := control.Read(ctx); err != nil || json.Unmarshal(body, &m) != nil ||
+		!strings.HasPrefix(m.Accept.Address, "wss://"+at.HTTPS+"/") {
+		t.Fatalf("accept message %s, %v", body, err)
+	}
+	l := dial(m.Accept.Address)
+	s := <-opened
+	if l == nil || s == nil {
+		return
+	}
+	defer func() { _ = l.CloseNow() }()
+	defer func() { _ = s.CloseNow() }()
+	if err := s.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := l.Read(ctx); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
 }

@@ -74,16 +74,24 @@ network. It writes endpoints.json and answers /readyz like "relayhouse dev", so
 "relaybench run --start relaybench --command naive" measures it alone.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.Ready = func(http, admin string) {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "naive relay on http://%s, readiness on "+
-					"http://%s/readyz\n", http, admin)
+			c.Ready = func(at naive.Addresses) {
+				also := ""
+				if at.HTTPS != "" {
+					also = " and https://" + at.HTTPS
+				}
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "naive relay on http://%s%s, readiness on "+
+					"http://%s/readyz\n", at.HTTP, also, at.Admin)
 			}
 			return naive.Serve(cmd.Context(), c)
 		},
 	}
 	cmd.Flags().StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address for clients")
+	cmd.Flags().StringVar(&c.HTTPS, "https", "", "address for clients that speak TLS, with a "+
+		"certificate of its own making")
+	cmd.Flags().StringVar(&c.Scheme, "gateway-advertised-scheme", "", "ws or wss for rendezvous "+
+		"addresses (default: that of the request)")
 	cmd.Flags().StringVar(&c.Admin, "admin", "127.0.0.1:0", "address of /readyz")
-	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "directory for endpoints.json")
+	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "directory for endpoints.json and ca.pem")
 	return cmd
 }
 

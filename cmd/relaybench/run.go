@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type runFlags struct {
 	gateway  string
 	pid      int
 	naive    bool
+	tls      []string
 	jsonFile string
 	commit   string
 	stuckMB  uint64
@@ -50,6 +52,13 @@ running; --pid lets relaybench read its CPU time and memory. Tests that need
 fresh processes (b7, b8) are skipped then, and fairness measures however many
 loops the gateway has.
 
+With --tls the tests are those for TLS, in turn against the gateway over plain
+HTTP (plain), with its own TLS (own; it gets --https 127.0.0.1:0 and is the
+"gateway" of the table), behind an HAProxy that ends TLS (haproxy: CPU and memory
+of both), and against the naive relay with TLS (naive). --tls=own,naive measures
+those two only. Each certificate is ECDSA P-256; a line below the table says what
+was negotiated. HAProxy has to be installed; its rows are skipped otherwise.
+
 How to read the table: MEDIAN, BEST and SPREAD are over the N rounds; NAIVE is
 the naive relay's median and RATIO the median of the ratios to it, each taken
 inside one round: below 1 is cheaper, or for rates lower. A line below the
@@ -61,6 +70,7 @@ set-up that was refused, a gateway that did not end cleanly.`,
 		Example: `  relaybench run --start bin/relayhouse --naive
   relaybench run --start bin/relayhouse --small
   relaybench run --start bin/relayhouse --tests stuck --stuck-mb 2000
+  relaybench run --start bin/relayhouse --tls --tests tls-bulk
   relaybench run --gateway http://127.0.0.1:8080 --pid $(pidof relayhouse) --tests b4`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -76,15 +86,19 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	p.StringVar(&f.args, "args", "", "further arguments for the --start binary, split at blanks")
 	p.StringVar(&f.oneLoop, "one-loop-args", "--engine-loops=1",
 		"further arguments that make the --start binary run one event loop (fairness)")
-	p.StringVar(&f.gateway, "gateway", "", "address of a running gateway, http://127.0.0.1:PORT")
+	p.StringVar(&f.gateway, "gateway", "", "address of a running gateway, http://127.0.0.1:PORT "+
+		"or https://127.0.0.1:PORT")
 	p.IntVar(&f.pid, "pid", 0, "process id of the running gateway")
 	p.BoolVar(&f.naive, "naive", false, "also measure the naive relay, and print ratios to it")
+	p.StringSliceVar(&f.tls, "tls", nil, "measure with TLS, and beside it without: which of "+
+		"plain, own, haproxy, naive")
+	p.Lookup("tls").NoOptDefVal = "plain,own,haproxy,naive"
 	p.StringSliceVar(&o.Tests, "tests", nil, "ids from `relaybench list`, comma-separated "+
-		"(default all)")
+		"(default all, tls-... only with TLS)")
 	p.DurationVar(&o.Duration, "duration", 2*time.Second, "measured window; at least 1.5s for "+
 		"figures that mean something")
 	p.IntVar(&o.Rounds, "rounds", 0, "how often to repeat each test (default 3; 1 for b7, b8, "+
-		"stuck, http-bulk and with --small)")
+		"stuck, http-bulk, tls-idle and with --small)")
 	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
 	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
 		"or authenticated with --tokens)")
@@ -102,7 +116,8 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	p.BoolVar(&f.quiet, "quiet", false, "no line per round on standard error")
 	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
 	cmd.MarkFlagsMutuallyExclusive("start", "pid")
-	cmd.MarkFlagsOneRequired("start", "gateway", "naive")
+	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
+	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "tls")
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {
@@ -136,24 +151,11 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)
 	}
-	switch {
-	case f.start != "":
-		if f.command != "dev" && !cmd.Flags().Changed("one-loop-args") {
-			f.oneLoop = "" // GOMAXPROCS=1 has to do
-		}
-		o.Targets = append(o.Targets, bench.Target{
-			Name: "gateway", Binary: f.start, Command: f.command,
-			Args: strings.Fields(f.args), OneLoop: strings.Fields(f.oneLoop),
-			Open: f.command == "naive",
-		})
-	case f.gateway != "":
-		o.Targets = append(o.Targets, bench.Target{Name: "gateway", URL: f.gateway, PID: f.pid})
+	if f.command != "dev" && !cmd.Flags().Changed("one-loop-args") {
+		f.oneLoop = "" // GOMAXPROCS=1 has to do
 	}
-	if f.naive {
-		o.Targets = append(o.Targets, bench.Target{
-			Name: "naive", Binary: self, Command: "naive", Open: true,
-		})
-		o.Baseline = "naive"
+	if err := f.addTargets(self); err != nil {
+		return err
 	}
 	if o.Rounds < 0 || o.Duration <= 0 {
 		return errors.New("want --rounds and --duration above zero")
@@ -167,6 +169,49 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	o.StuckBytes, o.StuckBytesEach = f.stuckMB*1e6, f.stuckMBs*1e6
 	o.HTTPBytes = f.httpMB * 1e6
 	o.Environment = bench.ThisEnvironment(f.commitName(), commandLine())
+	return nil
+}
+
+// addTargets says what is measured, in the order of the rows.
+func (f *runFlags) addTargets(self string) error {
+	o := &f.options
+	gateway := bench.Target{
+		Name: "gateway", Binary: f.start, Command: f.command,
+		Args: strings.Fields(f.args), OneLoop: strings.Fields(f.oneLoop),
+		Open: f.command == "naive",
+	}
+	naive := bench.Target{Name: "naive", Binary: self, Command: "naive", Open: true}
+	for _, kind := range f.tls {
+		t := gateway
+		switch kind {
+		case "plain":
+			t.Name = "plain"
+		case "own":
+			t.TLS = bench.OwnTLS
+		case "haproxy":
+			t.Name, t.TLS = "haproxy", bench.FrontTLS
+			t.Args = append(slices.Clone(t.Args), "--gateway-advertised-scheme=wss")
+		case "naive":
+			f.naive, naive.TLS = true, bench.OwnTLS
+			continue
+		default:
+			return fmt.Errorf("--tls=%s: want plain, own, haproxy or naive", kind)
+		}
+		if f.start == "" {
+			return fmt.Errorf("--tls=%s: which gateway? Use --start", kind)
+		}
+		o.Targets = append(o.Targets, t)
+	}
+	switch {
+	case f.gateway != "":
+		o.Targets = append(o.Targets, bench.Target{Name: "gateway", URL: f.gateway, PID: f.pid})
+	case f.start != "" && len(f.tls) == 0:
+		o.Targets = append(o.Targets, gateway)
+	}
+	if f.naive {
+		o.Targets = append(o.Targets, naive)
+		o.Baseline = naive.Name
+	}
 	return nil
 }
 

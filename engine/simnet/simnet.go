@@ -13,6 +13,10 @@ import (
 
 // Net is a simulated network. Its methods are for one goroutine, the driver.
 type Net struct {
+	// Port is how the listening sockets treat their connections. It is set
+	// before AddListener, or never.
+	Port engine.ListenConfig
+
 	rnd       *rand.Rand
 	busy      []*poller // scratch of Step
 	bufferMax int
@@ -64,12 +68,13 @@ type Peer struct {
 
 // AddListener gives each loop a listening socket; call it before Start.
 func (n *Net) AddListener(e *engine.Engine) error {
+	port := n.Port
 	for _, l := range e.Loops() {
 		n.mu.Lock()
 		s := n.newSocket(nil)
 		n.listeners = append(n.listeners, s)
 		n.mu.Unlock()
-		if err := l.AddListener(s.fd, new(engine.ListenConfig)); err != nil {
+		if err := l.AddListener(s.fd, &port); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -34,13 +35,15 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // would: the second moves to the loop of the first.
 type joiner struct {
 	waiting map[byte]engine.Ref
-	open    int // handlers that have not been told Closed
+	proxied bool // connections begin with a header as of proxyHeader
+	open    int  // handlers that have not been told Closed
 	moved   int
 }
 
 type joinee struct {
-	j    *joiner
-	rest []byte
+	j     *joiner
+	rest  []byte
+	named bool
 }
 
 func (j *joiner) accept(*engine.Conn, bool) engine.Handler {
@@ -49,7 +52,10 @@ func (j *joiner) accept(*engine.Conn, bool) engine.Handler {
 }
 
 func (h *joinee) Data(c *engine.Conn, p []byte) {
-	h.rest = bytes.Clone(p[1:])
+	if want := clientOf(p[0]); h.j.proxied != (c.Peer() == want) || h.j.proxied != c.Secure() {
+		panic(fmt.Sprintf("peer %v, TLS %v; want %v", c.Peer(), c.Secure(), want))
+	}
+	h.rest, h.named = bytes.Clone(p[1:]), true
 	c.Pause()
 	first, ok := h.j.waiting[p[0]]
 	if !ok {
@@ -70,7 +76,7 @@ func (h *joinee) Data(c *engine.Conn, p []byte) {
 	})
 }
 func (h *joinee) Hangup(c *engine.Conn) {
-	if len(h.rest) == 0 { // a name without frames never happens here
+	if !h.named { // else its frames may wait in the kernel
 		c.Close(metrics.ClosePeerEOF)
 	}
 }
@@ -81,6 +87,18 @@ func (h *joinee) Closed(*engine.Conn, metrics.CloseReason) {
 	if h.j.open < 0 {
 		panic("Closed was called twice")
 	}
+}
+
+// clientOf is the address that the header of a name has.
+func clientOf(name byte) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, name}), 4000)
+}
+
+// proxyHeader is a PROXY protocol header of version 2 for a name, with the part
+// that says TLS.
+func proxyHeader(name byte) []byte {
+	return append([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x14\xc0\x00\x02"), name,
+		127, 0, 0, 1, 4000>>8, 4000&0xff, 0, 80, 0x20, 0, 5, 1, 0, 0, 0, 0)
 }
 
 // How a client's stream ends.
@@ -324,7 +342,11 @@ func runSeed(seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 42))
 	bufferMax := []int{3, 200, 5000, 200000}[r.IntN(4)]
 	n := simnet.New(seed, bufferMax)
-	j := &joiner{waiting: map[byte]engine.Ref{}}
+	j := &joiner{waiting: map[byte]engine.Ref{}, proxied: r.IntN(2) == 0}
+	if j.proxied {
+		n.Port.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		n.Port.ProxyTimeout = 100 * time.Second
+	}
 	e, err := engine.New(engine.Config{
 		Accept: j.accept, Loops: 1 + r.IntN(3), NewPoller: n.NewPoller, ManualClock: true,
 		ReadBuffer: 16 << 10 << r.IntN(3), TurnBytes: 1 << (8 + r.IntN(10)),
@@ -342,6 +364,10 @@ func runSeed(seed uint64) error {
 	for i := range 1 + r.IntN(4) {
 		a, b := newEnd(n, r, byte(i), bufferMax > 200), newEnd(n, r, byte(i), bufferMax > 200)
 		a.mate, b.mate = b, a
+		if j.proxied {
+			a.out = append(proxyHeader(byte(i)), a.out...)
+			b.out = append(proxyHeader(byte(i)), b.out...)
+		}
 		a.patient = a.ending == byShutdown && b.ending == byShutdown && r.IntN(2) == 0
 		ends = append(ends, a, b)
 	}

@@ -46,11 +46,18 @@ async function start(t, flags = []) {
     }
     await delay(20);
   }
-  return new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')).http, child.pid);
+  const endpoints = JSON.parse(fs.readFileSync(file, 'utf8'));
+  return new Gateway(endpoints.http, child.pid, endpoints);
 }
 
+/**
+ * A gateway under an address, host:port: its own, or that of a balancer, which is
+ * secure. The endpoints are the gateway's own addresses by name.
+ */
 class Gateway {
-  constructor(http, pid) { this.http = http; this.pid = pid; }
+  constructor(http, pid, endpoints, secure = false) {
+    Object.assign(this, { http, pid, endpoints, secure });
+  }
 
   /** The most memory that the process has had so far, in MiB; Linux tells. */
   memoryMax() {
@@ -59,12 +66,17 @@ class Gateway {
   }
 
   /** The address of an entity; query is what follows the question mark. */
-  uri(entity, query) { return `ws://${this.http}/$hc/${entity}?${query}`; }
+  uri(entity, query) {
+    return `${this.secure ? 'wss' : 'ws'}://${this.http}/$hc/${entity}?${query}`;
+  }
+
   listenUri(entity) { return this.uri(entity, 'sb-hc-action=listen'); }
   connectUri(entity) { return this.uri(entity, 'sb-hc-action=connect'); }
 
   /** The address for relayed HTTP; rest is a suffix, a query or both. */
-  url(entity, rest = '') { return `http://${this.http}/${entity}${rest}`; }
+  url(entity, rest = '') {
+    return `${this.secure ? 'https' : 'http'}://${this.http}/${entity}${rest}`;
+  }
 
   /** The headers that a sender of HTTP needs for the entity. */
   authorization(entity) {
@@ -91,4 +103,4 @@ function within(milliseconds, what, promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-module.exports = { start, delay, within, authenticated, anonymous };
+module.exports = { start, Gateway, delay, within, authenticated, anonymous };

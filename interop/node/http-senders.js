@@ -14,6 +14,7 @@
 const { spawn } = require('node:child_process');
 const crypto = require('node:crypto');
 const http = require('node:http');
+const https = require('node:https');
 const net = require('node:net');
 const { ReadableStream } = require('node:stream/web');
 const { within } = require('./gateway.js');
@@ -68,13 +69,15 @@ function viaHttp(url, options = {}) {
 }
 
 /** A request of http.request that the test writes by itself. */
-function openRequest(url, { method = 'GET', headers = {}, body, pieces, agent, path } = {}) {
+function openRequest(url, { method = 'GET', headers = {}, body, pieces, agent, path,
+  localAddress } = {}) {
   const framing = {};
   if (pieces) framing['Transfer-Encoding'] = 'chunked';
   else if (body !== undefined) framing['Content-Length'] = Buffer.byteLength(body);
-  const options = { method, headers: { ...headers, ...framing }, agent: agent || false };
+  const options = { method, headers: { ...headers, ...framing }, agent: agent || false,
+    localAddress };
   if (path !== undefined) options.path = path; // as it is, without any cleaning
-  return http.request(url, options);
+  return (url.startsWith('https:') ? https : http).request(url, options);
 }
 
 /** curl as a process of its own; args are more arguments. */
@@ -148,9 +151,9 @@ function pairsOf(rawHeaders) {
   return pairs;
 }
 
-/** Runs a program to its end and returns {code, stdout, stderr}. */
-function run(command, args, input) {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+/** Runs a program to its end and returns {code, stdout, stderr}; options as for spawn. */
+function run(command, args, input, options = {}) {
+  const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
   const stdout = [];
   let stderr = '';
   child.stdout.on('data', (data) => stdout.push(data));

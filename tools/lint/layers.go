@@ -45,11 +45,13 @@ var levels = map[string]int{
 	"gatewaystore": 1,
 	"certificate":  1,
 
-	"wsframe":  0,
-	"httphead": 0,
-	"hyco":     0,
-	"sas":      0,
-	"metrics":  0,
+	"wsframe":    0,
+	"httphead":   0,
+	"proxyproto": 0,
+	"tlsrecord":  0,
+	"hyco":       0,
+	"sas":        0,
+	"metrics":    0,
 
 	"internal/": -1, // small things that every layer may use
 }

@@ -1,0 +1,260 @@
+package engine
+
+import (
+	"container/list"
+	"errors"
+	"sync"
+
+	"github.com/relayhouse/relayhouse/metrics"
+)
+
+// A TLS handshake cannot stop in the middle and go on later: crypto/tls makes
+// every error of it final. So it has a goroutine, which is fed by the loop
+// through a pipe and ends with the handshake. Peers that are slow or silent are
+// to cost little: the goroutine begins when the ClientHello is whole, at most
+// TLS.HandshakesMax have begun, and at most TLS.Workers of these compute; one
+// that waits for its peer holds no worker.
+
+// handshakeHeld bounds what a peer may send ahead of its handshake, in bytes,
+// beyond the last read: more is left in the kernel. handshakeHello bounds its
+// first message (crypto/tls takes no longer one).
+const (
+	handshakeHeld  = 32 << 10
+	handshakeHello = 64 << 10
+)
+
+var (
+	errPeerGone  = errors.New("the connection ended")
+	errAnswers   = errors.New("the peer asks for answers and does not read them")
+	errHello     = errors.New("the first message is no ClientHello")
+	errHelloSize = errors.New("the ClientHello is too large")
+)
+
+// handshake is the first handler of a connection on a port with TLS.
+type handshake struct {
+	tls      *TLS
+	overload bool
+	resumed  bool
+	outcome  metrics.Handshake // for Closed to count
+	hello    []byte            // what has come, until the handshake begins
+	place    *list.Element     // in the queue; nil unless it waits there
+	pipe     *pipe             // once it has begun
+	layer    recordLayer       // once it has ended well
+}
+
+func newHandshake(c *Conn, t *TLS, overload bool) Handler {
+	t.init()
+	c.SetDeadline(c.loop.engine.Ticks(t.HandshakeTimeout))
+	if c.gen == 0 { // not attached yet
+		c.role = metrics.RoleHandshake
+	} else {
+		c.SetRole(metrics.RoleHandshake)
+	}
+	return &handshake{tls: t, overload: overload, outcome: metrics.HandshakeFailed}
+}
+
+// Data collects the ClientHello, then feeds the goroutine.
+func (h *handshake) Data(c *Conn, p []byte) {
+	if h.pipe != nil {
+		if h.pipe.feed(p) {
+			c.Pause()
+		}
+		return
+	}
+	if len(h.hello) == 0 && p[0] != recordHandshake {
+		h.notTLS(c, p)
+		return
+	}
+	h.hello = append(h.hello, p...)
+	if h.place != nil {
+		if len(h.hello) > handshakeHeld {
+			c.Pause()
+		}
+		return
+	}
+	switch whole, err := wholeHello(h.hello); {
+	case err != nil:
+		const decodeError = 50
+		c.Write(alert(decodeError), recordMax)
+		h.fail(c, err)
+	case whole:
+		if h.place = h.tls.queue.enter(c.Ref()); h.place == nil {
+			h.begin(c)
+		}
+	}
+}
+
+// wholeHello says whether p, whole records and a rest, holds a ClientHello.
+func wholeHello(p []byte) (bool, error) {
+	var message []byte
+	for {
+		n, ok := recordLen(p)
+		if !ok || len(p) > 0 && p[0] != recordHandshake {
+			return false, errHello
+		}
+		if n == 0 || n > len(p) {
+			return false, nil
+		}
+		message = append(message, p[recordHeader:n]...)
+		p = p[n:]
+		if len(message) < 4 {
+			continue
+		}
+		const clientHello = 1
+		size := int(message[1])<<16 + int(message[2])<<8 + int(message[3])
+		switch {
+		case message[0] != clientHello:
+			return false, errHello
+		case size > handshakeHello:
+			return false, errHelloSize
+		case len(message) >= 4+size:
+			return true, nil
+		}
+	}
+}
+
+// begin starts the goroutine of the handshake.
+func (h *handshake) begin(c *Conn) {
+	h.place = nil
+	h.pipe = newPipe(c.Ref(), h.tls.queue, h.hello)
+	h.hello = nil
+	peer, pipe := c.peer, h.pipe
+	c.loop.engine.running.Go(func() {
+		records := &stdRecords{wire: wire{pipe: pipe, peer: peer}}
+		layer, resumed, err := h.tls.shake(records)
+		h.tls.queue.leave()
+		if err != nil && h.tls.Failed != nil && pipe.failed() == nil {
+			h.tls.Failed(peer, err)
+		}
+		pipe.ref.Post(func(c *Conn) {
+			if c != nil && c.handler == Handler(h) {
+				h.end(c, layer, resumed, err)
+			}
+		})
+	})
+	c.Resume()
+}
+
+// end takes the outcome of the handshake.
+func (h *handshake) end(c *Conn, layer recordLayer, resumed bool, err error) {
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	h.layer, h.resumed = layer, resumed
+	if c.block == nil {
+		h.secured(c)
+	}
+}
+
+// Drained: the last flight of the handshake is out.
+func (h *handshake) Drained(c *Conn) {
+	if h.layer != nil {
+		h.secured(c)
+	}
+}
+
+// secured gives c its record layer and the handler that it would have had at
+// once without TLS, and to that what came behind the handshake.
+func (h *handshake) secured(c *Conn) {
+	l := c.loop
+	end := metrics.HandshakeFull
+	if h.resumed {
+		end = metrics.HandshakeResumed
+	}
+	l.counters.Handshakes[end].Add(1)
+	c.secure = &secure{records: h.layer}
+	c.secure.hold(l, h.pipe.rest())
+	c.SetRole(metrics.RoleHead)
+	c.handler = l.engine.cfg.Accept(c, h.overload)
+	c.flags &^= paused
+	c.flags |= readable
+	l.read(c)
+}
+
+// fail ends a handshake that cannot succeed; an alert has been written.
+func (h *handshake) fail(c *Conn, err error) {
+	if h.pipe == nil && h.tls.Failed != nil {
+		h.tls.Failed(c.peer, err)
+	}
+	c.Finish(metrics.CloseTLSFailed)
+}
+
+// Hangup: no handshake goes on without its peer.
+func (h *handshake) Hangup(c *Conn) { c.Close(metrics.ClosePeerEOF) }
+
+// Timeout: the handshake took too long.
+func (h *handshake) Timeout(c *Conn) {
+	h.outcome = metrics.HandshakeTimeout
+	c.Close(metrics.CloseTLSTimeout)
+}
+
+// Closed ends the goroutine, or takes the connection out of the queue.
+func (h *handshake) Closed(c *Conn, _ metrics.CloseReason) {
+	c.loop.counters.Handshakes[h.outcome].Add(1)
+	if h.pipe != nil {
+		h.pipe.fail(errPeerGone)
+	}
+	h.tls.queue.remove(h.place)
+}
+
+// handshakes is the queue of a port's handshakes. Its methods may be called
+// from any goroutine.
+type handshakes struct {
+	workers chan struct{} // holds a token for each handshake that computes
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	room    int
+	waiting list.List // of Ref
+}
+
+func newHandshakes(most, workers int) *handshakes {
+	return &handshakes{room: most, workers: make(chan struct{}, workers)}
+}
+
+// enter takes a place among the handshakes that have begun, and returns nil, or
+// one in the queue.
+func (q *handshakes) enter(ref Ref) *list.Element {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.room == 0 {
+		return q.waiting.PushBack(ref)
+	}
+	q.room--
+	return nil
+}
+
+// leave gives the place of a handshake to the one that has waited longest.
+func (q *handshakes) leave() {
+	q.mu.Lock()
+	first := q.waiting.Front()
+	if first == nil {
+		q.room++
+		q.mu.Unlock()
+		return
+	}
+	ref := q.waiting.Remove(first).(Ref)
+	q.mu.Unlock()
+	ref.Post(func(c *Conn) {
+		if c != nil && !c.Gone() {
+			if h, ok := c.handler.(*handshake); ok {
+				h.begin(c)
+				return
+			}
+		}
+		q.leave()
+	})
+}
+
+// remove takes a connection out of the queue, if it is there.
+func (q *handshakes) remove(place *list.Element) {
+	if place != nil {
+		q.mu.Lock()
+		q.waiting.Remove(place)
+		q.mu.Unlock()
+	}
+}
+
+func (q *handshakes) work() { q.workers <- struct{}{} }
+func (q *handshakes) rest() { <-q.workers }
