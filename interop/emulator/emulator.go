@@ -54,17 +54,17 @@ func Start(t testing.TB, arguments ...string) *Gateway {
 }
 
 // Serve runs `relayhouse serve` with a configuration, to which it adds the
-// addresses: listen.http and admin.listen.
-func Serve(t testing.TB, configuration string) *Gateway {
+// addresses, listen.http and admin.listen, and with extra arguments.
+func Serve(t testing.TB, configuration string, arguments ...string) *Gateway {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "relayhouse.yaml")
-	public, admin := freeAddress(t), freeAddress(t)
+	public, admin := FreeAddress(t), FreeAddress(t)
 	text := fmt.Sprintf("listen:\n  http: %q\nadmin:\n  listen: %q\n%s", public, admin,
 		configuration)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := start(t, []string{"serve", "-c", file})
+	g := start(t, append([]string{"serve", "-c", file}, arguments...))
 	g.HTTP, g.Admin = public, admin
 	g.await(t, g.isReady)
 	return g
@@ -199,9 +199,9 @@ var nextPort atomic.Int64
 
 func init() { nextPort.Store(int64(os.Getpid()) * 97) }
 
-// freeAddress returns a loopback address that was free a moment ago, and that
+// FreeAddress returns a loopback address that was free a moment ago, and that
 // no other call in this process gets.
-func freeAddress(t testing.TB) string {
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range freePortsCount {
 		port := freePortsFirst + nextPort.Add(1)%freePortsCount
