@@ -127,7 +127,7 @@ func (g *gateway) awaitFront(ctx context.Context, certificate []byte) error {
 	case end := <-g.front.exited:
 		g.front.exited <- end
 		cancel()
-		_ = <-ready // it is about the end that is reported
+		<-ready //nolint:errcheck // the end is what is reported
 		return fmt.Errorf("start haproxy: ended before it was ready: %s%s", end, g.front.output)
 	}
 }

@@ -177,7 +177,7 @@ func (s *Store) watch(ctx context.Context) {
 				settled.Reset(burst.wait(time.Now(), s.timing))
 			}
 			continue
-		case _ = <-failures: // Events were lost.
+		case <-failures: //nolint:errcheck // Events were lost, whichever.
 			burst.touch(time.Now())
 			settled.Reset(burst.wait(time.Now(), s.timing))
 			continue
