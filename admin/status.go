@@ -57,7 +57,8 @@ type Gateway struct {
 	Started         time.Time         `json:"started"`
 	UptimeSeconds   float64           `json:"uptime_seconds"`
 	Draining        bool              `json:"draining"`
-	Addresses       map[string]string `json:"addresses"` // By kind: http, https, admin.
+	Addresses       map[string]string `json:"addresses"`  // By kind: http, https, admin.
+	KernelTLS       bool              `json:"kernel_tls"` // The host's kernel has it.
 	Entities        int               `json:"entities"`
 	DescriptorsOpen int               `json:"descriptors_open"`
 	DescriptorsMax  int               `json:"descriptors_max"`

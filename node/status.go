@@ -38,6 +38,7 @@ func (n *Node) Gateway() admin.Gateway {
 		Addresses: map[string]string{
 			"http": n.addresses.HTTP, "https": n.addresses.HTTPS, "admin": n.addresses.Admin,
 		},
+		KernelTLS:       kernelTLS(),
 		Entities:        entities,
 		DescriptorsOpen: descriptors(),
 		DescriptorsMax:  n.descriptorsMax,

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/relayhouse/relayhouse/certificate"
@@ -101,4 +104,11 @@ func (n *Node) certificatesLeft() func() map[string]float64 {
 func (n *Node) handshakeFailed(peer netip.AddrPort, err error) {
 	n.log.Debug("TLS handshake failed", slog.String("clientAddr", peer.String()),
 		slog.String("cause", err.Error()))
+}
+
+// kernelTLS says whether the host's kernel can protect records of TLS. The
+// gateway makes no use of it yet (docs/adr/0018); operators see it in the status.
+func kernelTLS() bool {
+	protocols, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_ulp")
+	return err == nil && slices.Contains(strings.Fields(string(protocols)), "tls")
 }
