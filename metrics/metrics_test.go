@@ -361,3 +361,30 @@ func BenchmarkHistoryAdd(b *testing.B) {
 		h.Add(closedExample)
 	}
 }
+
+// TestCertificates: the first to expire, 100 of them.
+func TestCertificates(t *testing.T) {
+	left := map[string]float64{"bad\xff": -5}
+	for i := range 2 * certificatesMax {
+		left["n"+strconv.Itoa(i)] = float64(i)
+	}
+	r := NewRegistry(Sources{Gauges: Gauges{Certificates: func() map[string]float64 { return left }}})
+	all, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range all {
+		if family.GetName() != "relay_certificate_expiry_seconds" {
+			continue
+		}
+		seen := map[string]bool{}
+		for _, m := range family.GetMetric() {
+			seen[m.GetLabel()[0].GetValue()] = true
+		}
+		if len(seen) != certificatesMax || !seen["bad?"] || !seen["n98"] || seen["n99"] {
+			t.Errorf("%d series", len(seen))
+		}
+		return
+	}
+	t.Error("no metric")
+}
