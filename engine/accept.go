@@ -14,8 +14,10 @@ const acceptMax = 16
 
 // listener is a listening socket of one loop.
 type listener struct {
-	fd     int
-	resume bool // taken off the poller after an error, until the next tick
+	fd        int
+	name      string // of the port, see ListenConfig
+	resume    bool   // taken off the poller after an error, until the next tick
+	suspended bool   // taken off the poller, see SuspendListeners
 }
 
 // AddListener makes the loop accept from a listening, non-blocking socket,
@@ -109,9 +111,11 @@ func (l *Loop) resumeListeners() {
 
 func (l *Loop) closeListeners() {
 	for _, ln := range l.listeners {
-		if !l.stopping {
+		if !l.stopping && !ln.suspended {
 			l.accept(ln.fd)
 		}
+		// Explicitly: where another process has the socket too, closing the
+		// descriptor does not take it off the poller.
 		_ = l.poller.Remove(ln.fd)
 		l.poller.CloseFD(ln.fd, false)
 	}

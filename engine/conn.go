@@ -42,6 +42,7 @@ const (
 	broke                         // the connection broke
 	yielding                      // Turn is due
 	reset                         // the descriptor is closed with a reset
+	raw                           // spliced: bytes pass unchanged
 )
 
 // Conn is one TCP connection. It belongs to its loop: methods are called there

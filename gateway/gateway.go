@@ -44,6 +44,10 @@ type Config struct {
 	FailureDelay   time.Duration
 	FailureHeldMax int
 
+	// RestartHold is how long a sender waits for listeners that are on their
+	// way from the process before this one.
+	RestartHold time.Duration
+
 	HTTP HTTPConfig
 
 	Namespaces *namespace.Store
@@ -53,7 +57,10 @@ type Config struct {
 	History    *metrics.History
 	Log        *slog.Logger
 	Random     func() uint64 // nil but in simulations
-	Now        func() time.Time
+	// Secure says whether this process ends the TLS of a connection; such a one
+	// cannot be handed on by its descriptor. Nil is never.
+	Secure func(c *engine.Conn) bool
+	Now    func() time.Time
 }
 
 // HTTPConfig holds the limits of relayed HTTP. ResponseTimeout and BodyGap are
@@ -82,6 +89,7 @@ type Gateway struct {
 	idle  *idle
 	http  httprelay.Config
 
+	handover handover
 	limiter  *limiter
 	heads    budget.Bytes // all heads in progress or waiting
 	bodies   budget.Bytes // HTTP bodies on their way to a control channel

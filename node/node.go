@@ -20,6 +20,7 @@ import (
 	"github.com/relayhouse/relayhouse/hyco"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/takeover"
 )
 
 // Node is one running process. Its methods may be called from any goroutine.
@@ -37,6 +38,7 @@ type Node struct {
 	connectionsMax int
 	descriptorsMax int
 
+	restart  restart
 	draining atomic.Bool
 	adminEnd chan struct{} // closed when the admin server has ended
 }
@@ -61,6 +63,7 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		cfg: cfg, log: log, namespaces: new(namespace.Store), started: time.Now(),
 		history: metrics.NewHistory(cfg.Admin.ClosedHistory), adminEnd: make(chan struct{}),
 	}
+	n.restart.replaced, n.restart.settled = make(chan struct{}), make(chan struct{})
 	n.namespaces.Swap(snapshot)
 	if err := n.limits(); err != nil {
 		return nil, err
@@ -70,8 +73,8 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if n.engine, err = n.newEngine(); err != nil {
 		return nil, err
 	}
-	if err := n.listen(counters); err != nil {
-		n.engine.Stop()
+	if err := n.openAll(counters); err != nil {
+		n.abandon()
 		return nil, err
 	}
 	n.namespaces.OnChange(func(previous, next *namespace.Snapshot) {
@@ -81,16 +84,40 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		log.Warn("no namespace is configured: every handshake will be refused")
 	}
 	n.engine.Start()
+	if err := n.accepting(); err != nil {
+		n.abandon()
+		return nil, err
+	}
 	go func() {
 		defer close(n.adminEnd)
 		if n.admin == nil {
 			return
 		}
-		if err := n.admin.Serve(); err != nil {
+		if err := n.admin.Serve(); err != nil && !n.restart.taken.Load() {
 			n.log.Error("admin server ended", slog.String("error", err.Error()))
 		}
 	}()
 	return n, nil
+}
+
+// openAll opens the ports, or takes them from the process before.
+func (n *Node) openAll(counters *metrics.Gateway) error {
+	if err := n.inherit(); err != nil {
+		return err
+	}
+	if err := n.listen(counters); err != nil {
+		return err
+	}
+	return n.ready()
+}
+
+// abandon ends a node that could not be started.
+func (n *Node) abandon() {
+	n.endRestarts()
+	n.engine.Stop()
+	if n.admin != nil {
+		_ = n.admin.Listener().Close()
+	}
 }
 
 // descriptorReserve is kept free for the admin port, files and the runtime, in
@@ -141,6 +168,7 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 		ListenerPingGrace: c.Gateway.ListenerPingGrace,
 		TokenSkew:         c.Gateway.TokenSkew,
 		UnprefixedReject:  c.Gateway.UnprefixedReject,
+		RestartHold:       c.Restart.Hold,
 		FailureRate:       float64(c.Gateway.FailureRate),
 		FailureBurst:      c.Gateway.FailureBurst,
 		FailureDelay:      c.Gateway.FailureDelay,
@@ -203,7 +231,7 @@ func (n *Node) newEngine() (*engine.Engine, error) {
 // listen opens the ports.
 func (n *Node) listen(counters *metrics.Gateway) error {
 	c := n.cfg
-	addr, err := n.engine.Listen(c.Listen.HTTP, engine.ListenConfig{
+	addr, err := n.open(portHTTP, c.Listen.HTTP, engine.ListenConfig{
 		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
 	})
 	if err != nil {
@@ -224,7 +252,7 @@ func (n *Node) listen(counters *metrics.Gateway) error {
 			DescriptorsMax:  func() int { return n.descriptorsMax },
 		},
 	})
-	n.admin, err = admin.Listen(c.Admin.Listen, admin.Options{
+	n.admin, err = n.openAdmin(c.Admin.Listen, admin.Options{
 		Metrics: metrics.Handler(registry), Readiness: n, Status: n, Checks: n.checks(), Log: n.log,
 	})
 	if err != nil {
@@ -276,26 +304,36 @@ func (n *Node) Reload(cfg config.Config) error {
 // announced already.
 const pendingWait = 5 * time.Second
 
-// Drain ends the node in good order: not ready any more; after drain.delay new
-// handshakes are refused and listeners get 1001; relayed connections live on
+// Drain ends the node in good order. If another process has taken its place, its
+// listeners are sent there. Else it is not ready any more, and after drain.delay
+// new handshakes are refused and listeners get 1001. Relayed connections live on
 // until they end or drain.timeout is over, and then get 1001. It returns early
 // when ctx is done. The node must be stopped afterwards.
 func (n *Node) Drain(ctx context.Context) {
 	if n.draining.Swap(true) {
 		return
 	}
+	replaced := n.isReplaced()
 	n.log.Info("draining", slog.String("delay", n.cfg.Drain.Delay.String()),
-		slog.String("timeout", n.cfg.Drain.Timeout.String()))
-	waitFor(ctx, n.cfg.Drain.Delay, func() bool { return false })
-	n.gateway.RefuseNew()
-	n.gateway.EndListeners(n.engine)
+		slog.String("timeout", n.cfg.Drain.Timeout.String()), slog.Bool("replaced", replaced))
+	if !replaced {
+		waitFor(ctx, n.cfg.Drain.Delay, func() bool { return false })
+		n.gateway.RefuseNew()
+	}
+	begin := time.Now()
+	n.gateway.SpreadListeners(ctx, n.engine, min(n.cfg.Drain.Spread, n.cfg.Drain.Timeout))
+	left := n.cfg.Drain.Timeout - time.Since(begin)
 	waitFor(ctx, pendingWait, func() bool { return n.gateway.Pending() == 0 })
 	n.engine.CloseListeners()
 	n.gateway.EndSenders(n.engine)
+	n.tellSuccessor(takeover.KindSettled)
 	counters := n.engine.Counters()
-	waitFor(ctx, n.cfg.Drain.Timeout, func() bool { return gateway.Relays(counters) == 0 })
+	waitFor(ctx, left, func() bool {
+		return gateway.Relays(counters) == 0 && n.gateway.HandedOn() == 0 && isClosed(n.restart.settled)
+	})
 	n.gateway.EndRelays(n.engine)
 	waitFor(ctx, n.cfg.Relay.Linger+time.Second, func() bool { return n.engine.Open() == 0 })
+	n.tellSuccessor(takeover.KindBye)
 }
 
 // waitFor waits until ok, the time is up or ctx is done.
@@ -316,6 +354,7 @@ func waitFor(ctx context.Context, d time.Duration, ok func() bool) {
 // Stop ends the node at once.
 func (n *Node) Stop() {
 	n.draining.Store(true)
+	n.endRestarts()
 	n.engine.Stop()
 	if n.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -77,7 +77,9 @@ func dev(cmd *cobra.Command, o devOptions) error {
 		}
 	}
 	delete(flags, "listen.https")
-	for path, value := range map[string]string{"log.level": "warn", "drain.timeout": "5s"} {
+	for path, value := range map[string]string{
+		"log.level": "warn", "drain.spread": "0", "drain.timeout": "5s",
+	} {
 		if _, given := flags[path]; !given {
 			flags[path] = value
 		}
