@@ -57,6 +57,11 @@ func Listen(address string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open admin port: %w", err)
 	}
+	return ListenOn(l, o), nil
+}
+
+// ListenOn is Listen with a socket that is open already.
+func ListenOn(l net.Listener, o Options) *Server {
 	log := o.Log
 	if log == nil {
 		log = slog.Default()
@@ -71,8 +76,11 @@ func Listen(address string, o Options) (*Server, error) {
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState:      s.count,
 	}
-	return s, nil
+	return s
 }
+
+// Listener is the socket that the server listens on.
+func (s *Server) Listener() net.Listener { return s.listener }
 
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

@@ -25,6 +25,7 @@ type Config struct {
 	Engine        Engine
 	TCP           TCP
 	Drain         Drain
+	Restart       Restart
 	Log           Log
 	Namespaces    []namespace.Definition
 }
@@ -158,7 +159,15 @@ type TCP struct {
 // Drain is how a node stops.
 type Drain struct {
 	Delay   time.Duration
+	Spread  time.Duration
 	Timeout time.Duration
+}
+
+// Restart is how another process takes this one's place.
+type Restart struct {
+	Socket       string
+	ReadyTimeout time.Duration
+	Hold         time.Duration
 }
 
 // Log is what is written to standard error.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -286,6 +287,13 @@ func isHostPort(s string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+// isSocketPath tells whether s can be the path of a Unix socket. Linux takes 107
+// bytes; the rest is room for the name that it has before it is put in place.
+func isSocketPath(s string) bool {
+	return filepath.IsAbs(s) && filepath.Clean(s) == s && len(s) <= 90 &&
+		strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
 // isBaseURL tells whether s is ws://host[:port] or wss://host[:port], with

@@ -16,7 +16,7 @@ func (c *Config) settings() []setting {
 		c.ProxyProtocol.settings(), c.Admin.settings(),
 		c.Gateway.settings(), c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
 		c.Limits.settings(), c.Engine.settings(), c.TCP.settings(), c.Drain.settings(),
-		c.Log.settings(),
+		c.Restart.settings(), c.Log.settings(),
 	} {
 		all = append(all, section...)
 	}
@@ -230,8 +230,21 @@ func (d *Drain) settings() []setting {
 	return []setting{
 		span("drain.delay", &d.Delay, "0", 0, 5*time.Minute, "",
 			"time between not being ready and closing the listening sockets"),
+		span("drain.spread", &d.Spread, "5s", 0, 10*time.Minute, "",
+			"time over which listeners are sent away, part of drain.timeout"),
 		span("drain.timeout", &d.Timeout, "1m", 0, 24*time.Hour, "",
 			"time that relayed connections get to end"),
+	}
+}
+
+func (r *Restart) settings() []setting {
+	return []setting{
+		str("restart.socket", &r.Socket, "", "an absolute path of at most 90 bytes", isSocketPath,
+			"Unix socket at which a new process takes over without loss"),
+		span("restart.ready_timeout", &r.ReadyTimeout, "30s", time.Second, 10*time.Minute, "",
+			"time for a new process to become ready; then the old one goes on"),
+		span("restart.hold", &r.Hold, "10s", 100*time.Millisecond, time.Minute, "not at all",
+			"time that a sender waits for listeners on their way from the old process"),
 	}
 }
 

@@ -15,14 +15,16 @@ const acceptMax = 16
 
 // listener is a listening socket of one loop.
 type listener struct {
-	fd     int
-	port   *ListenConfig
-	resume bool // taken off the poller after an error, until the next tick
+	fd        int
+	port      *ListenConfig
+	resume    bool // taken off the poller after an error, until the next tick
+	suspended bool // taken off the poller, see SuspendListeners
 }
 
 // ListenConfig is how a port treats its connections. The socket options are
 // set on the listening socket, from which accepted connections inherit them.
 type ListenConfig struct {
+	Name        string        // of the port, for Engine.Sockets
 	KeepAlive   time.Duration // 0 is off; whole seconds
 	UserTimeout time.Duration // TCP_USER_TIMEOUT; 0 is the system's
 	Backlog     int           // default 4096, capped by the system
@@ -153,9 +155,11 @@ func (l *Loop) resumeListeners() {
 
 func (l *Loop) closeListeners() {
 	for _, ln := range l.listeners {
-		if !l.stopping {
+		if !l.stopping && !ln.suspended {
 			l.accept(ln.fd)
 		}
+		// Explicitly: where another process has the socket too, closing the
+		// descriptor does not take it off the poller.
 		_ = l.poller.Remove(ln.fd)
 		l.poller.CloseFD(ln.fd, false)
 	}

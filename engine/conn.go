@@ -45,6 +45,9 @@ const (
 	shutting                      // the end of our stream follows what is queued
 )
 
+// raw is a bit of Conn.flags: spliced, and bytes pass unchanged.
+const raw uint16 = 1 << 15
+
 // Conn is one TCP connection. It belongs to its loop: methods are called there
 // only. It has no goroutine and no buffer of its own while it is idle.
 type Conn struct {

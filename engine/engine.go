@@ -69,6 +69,8 @@ type Engine struct {
 	held  atomic.Int64  // capacity of all blocks in use, in bytes
 	open  atomic.Int64  // connections
 
+	adopted atomic.Uint32 // connections of Adopt, to take the loops in turn
+
 	// Guarded by mu, which also keeps Do and Stop apart.
 	mu      sync.RWMutex
 	running sync.WaitGroup

@@ -19,21 +19,7 @@ func (e *Engine) Listen(addr string, cfg ListenConfig) (net.Addr, error) {
 	if err := probe(addr); err != nil {
 		return nil, err
 	}
-	opts := []socket.Option[int]{
-		{SetSockOpt: socket.SetReuseAddr, Opt: 1},
-		{SetSockOpt: socket.SetReuseport, Opt: 1},
-		{SetSockOpt: socket.SetNoDelay, Opt: 1},
-	}
-	if s := int(cfg.KeepAlive / time.Second); s > 0 {
-		opts = append(opts, socket.Option[int]{SetSockOpt: func(fd, secs int) error {
-			return socket.SetKeepAlive(fd, true, secs, max(1, secs/5), 5)
-		}, Opt: s})
-	}
-	if ms := int(cfg.UserTimeout / time.Millisecond); ms > 0 {
-		opts = append(opts, socket.Option[int]{SetSockOpt: func(fd, ms int) error {
-			return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
-		}, Opt: ms})
-	}
+	opts := socketOptions(cfg)
 	var bound net.Addr
 	var fds []int
 	for range e.loops {
@@ -63,6 +49,26 @@ func (e *Engine) Listen(addr string, cfg ListenConfig) (net.Addr, error) {
 		}
 	}
 	return bound, nil
+}
+
+// socketOptions are those of a listening socket.
+func socketOptions(cfg ListenConfig) []socket.Option[int] {
+	opts := []socket.Option[int]{
+		{SetSockOpt: socket.SetReuseAddr, Opt: 1},
+		{SetSockOpt: socket.SetReuseport, Opt: 1},
+		{SetSockOpt: socket.SetNoDelay, Opt: 1},
+	}
+	if s := int(cfg.KeepAlive / time.Second); s > 0 {
+		opts = append(opts, socket.Option[int]{SetSockOpt: func(fd, secs int) error {
+			return socket.SetKeepAlive(fd, true, secs, max(1, secs/5), 5)
+		}, Opt: s})
+	}
+	if ms := int(cfg.UserTimeout / time.Millisecond); ms > 0 {
+		opts = append(opts, socket.Option[int]{SetSockOpt: func(fd, ms int) error {
+			return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+		}, Opt: ms})
+	}
+	return opts
 }
 
 // probe binds addr without SO_REUSEPORT and lets it go again.

@@ -16,6 +16,9 @@ const overTLS uint16 = 1 << 14
 // speaks TLS with the balancer.
 func (c *Conn) proxiedTLS() bool { return c.flags&overTLS != 0 }
 
+// SetSecure says that the client of c came over TLS, which has ended elsewhere.
+func (c *Conn) SetSecure() { c.flags |= overTLS }
+
 // SetPeer makes peer the address of the other end, for a connection that a
 // proxy has made for one client.
 func (c *Conn) SetPeer(peer netip.AddrPort) { c.peer = peer }
@@ -73,7 +76,7 @@ func (h *proxyHeader) pass(c *Conn, said proxyproto.Header, rest []byte) {
 		c.peer = said.Source
 	}
 	if said.TLS {
-		c.flags |= overTLS
+		c.SetSecure()
 	}
 	c.SetDeadline(0)
 	c.SetHandler(c.loop.begun(c, h.port, h.over))

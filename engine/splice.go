@@ -34,15 +34,22 @@ import (
 // behind the upgrade of each; they are copied. What was written to either
 // before, such as a 101 response, goes out first. The handlers and roles
 // stay; the handlers hear of Closed only.
-func Splice(a, b *Conn, restA, restB []byte) {
+func Splice(a, b *Conn, restA, restB []byte) { splice(a, b, restA, restB, 0) }
+
+// SpliceRaw is Splice, but bytes pass unchanged, whatever they are: no frame is
+// looked at, so nothing of the gateway's own is ever put between them. The rules
+// for pauses, ends of stream and stalls are the same.
+func SpliceRaw(a, b *Conn, restA, restB []byte) { splice(a, b, restA, restB, raw) }
+
+func splice(a, b *Conn, restA, restB []byte, mode uint16) {
 	invariants.Check(a.loop == b.loop && a.mate == nil && b.mate == nil && a != b, "splice")
 	l := a.loop
 	l.wheel.clear(a)
 	l.wheel.clear(b)
 	a.mate, b.mate = b, a
 	a.window, b.window = windowMin, windowMin
-	a.flags &^= paused
-	b.flags &^= paused
+	a.flags = a.flags&^paused | mode
+	b.flags = b.flags&^paused | mode
 	// The rests come first; their bytes may lie in the loop's buffer.
 	if len(restB) > 0 {
 		restB = append([]byte(nil), restB...)
@@ -69,10 +76,10 @@ func Splice(a, b *Conn, restA, restB []byte) {
 // EndSplice sends a Close frame with code and reason to both ends of c's
 // relayed connection, each at its next frame boundary, and finishes them; what
 // has no boundary within Config.Linger is cut. A connection that is not
-// spliced is left alone.
+// spliced is left alone, as is one of SpliceRaw.
 func (c *Conn) EndSplice(code uint16, text string, reason metrics.CloseReason) {
 	m := c.mate
-	if m == nil {
+	if m == nil || c.flags&raw != 0 {
 		return
 	}
 	frame := wsframe.AppendClose(nil, code, text)
@@ -135,6 +142,10 @@ func (l *Loop) widen(a *Conn) {
 // relay rewrites the n bytes from a in the loop's buffer and sends the result.
 func (l *Loop) relay(a *Conn, n int) {
 	b := a.mate
+	if a.flags&raw != 0 {
+		l.send(a, b, l.buf[wsframe.Headroom:wsframe.Headroom+n])
+		return
+	}
 	wasClosed := a.hasClosed()
 	l.pongs.Reset()
 	lo, hi, err := a.rewriter.Rewrite(l.buf, wsframe.Headroom, wsframe.Headroom+n, &l.pongs)
@@ -344,6 +355,8 @@ func (l *Loop) cut(c *Conn, reason metrics.CloseReason) {
 func (l *Loop) part(c *Conn) {
 	m := c.mate
 	c.mate, m.mate = nil, nil
+	c.flags &^= raw
+	m.flags &^= raw
 	c.pongs.Release()
 	m.pongs.Release()
 	l.wheel.clear(c)

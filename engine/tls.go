@@ -128,6 +128,10 @@ func (s *secure) hold(l *Loop, rest []byte) {
 	}
 }
 
+// EndsTLS says whether the TLS of c ends here, so that its descriptor is not all
+// there is of it.
+func (c *Conn) EndsTLS() bool { return c.secure != nil }
+
 // Secure says whether the bytes of c go through TLS, here or, as its balancer
 // said, there.
 func (c *Conn) Secure() bool { return c.secure != nil || c.proxiedTLS() }

@@ -23,6 +23,9 @@ func (g *Gateway) rendezvous(c *engine.Conn, r *request, rest []byte) {
 	}
 	// An action that is not for who waits does not use the address up.
 	w, _ := g.table.Find(id, r.now)
+	if w == nil && g.back(c, r, rest) {
+		return
+	}
 	s, accepts := w.(*sender)
 	h, requests := w.(*httpRequest)
 	if accepts && r.target.Action != hyco.ActionAccept ||

@@ -43,6 +43,11 @@ type sender struct {
 	chosen   *listener
 	orphan   bool // chosen has gone
 	resolved bool
+
+	held      bool          // until a listener comes over, see handover.go
+	heldSince time.Time     // the first time
+	window    time.Time     // when the rendezvous window began
+	refusal   *hyco.Refusal // if none comes
 }
 
 // connect authorizes a sender, reserves its rendezvous and has a listener told.
@@ -59,7 +64,8 @@ func (g *Gateway) connect(c *engine.Conn, r *request, rest []byte) {
 	}
 	s := &sender{
 		g: g, ref: c.Ref(), peer: c.Peer(), entity: entity, id: r.id, key: strings.Clone(r.key),
-		protocols: r.protocols(), since: r.now, request: r, charged: int64(r.size + len(rest)),
+		protocols: r.protocols(), since: r.now, window: r.now,
+		request: r, charged: int64(r.size + len(rest)),
 	}
 	if !g.heads.Take(s.charged) {
 		g.cfg.Counters.Throttled("head_memory")
@@ -87,8 +93,17 @@ func (g *Gateway) connect(c *engine.Conn, r *request, rest []byte) {
 // announce sends the accept message to a listener that has not been tried.
 // Once a listener's socket has taken it, nobody else is asked.
 func (s *sender) announce(c *engine.Conn) {
-	l, refusal := s.g.pick(s.entity, &s.request.head, s.tried)
-	if refusal != nil {
+	l, refusal, holds := s.g.chooseOrHold(s.entity, s, func() (*listener, *hyco.Refusal) {
+		return s.g.pick(s.entity, &s.request.head, s.tried)
+	})
+	switch {
+	case holds:
+		s.hold(c, refusal)
+		return
+	case refusal != nil && s.g.handover.successor.Load() != nil:
+		s.forward(c)
+		return
+	case refusal != nil:
 		s.fail(c, refusal)
 		return
 	}
@@ -149,6 +164,10 @@ func (s *sender) settle() {
 		return
 	}
 	s.resolved = true
+	if s.held {
+		s.held = false
+		s.g.unhold(s.entity.Key(), s)
+	}
 	s.g.heads.Give(s.charged)
 	s.request = nil
 	if s.chosen != nil {
@@ -174,6 +193,10 @@ func (s *sender) Hangup(c *engine.Conn) {
 // Timeout: nobody accepted within the window, or within the grace after the
 // listener was lost.
 func (s *sender) Timeout(c *engine.Conn) {
+	if s.held {
+		s.fail(c, s.refusal)
+		return
+	}
 	if s.orphan {
 		s.fail(c, hyco.RefusalListenerLost)
 		return
@@ -199,7 +222,7 @@ func (g *Gateway) listenerLost(l *listener) {
 				s, ok := c.Handler().(*sender)
 				if ok && s.chosen == l && !s.resolved {
 					s.orphan = true
-					left := s.since.Add(g.cfg.RendezvousWindow).Sub(g.cfg.Now())
+					left := s.window.Add(g.cfg.RendezvousWindow).Sub(g.cfg.Now())
 					c.SetDeadline(max(1, g.ticks(c, min(lostGrace, max(left, 0)))))
 				}
 			})

@@ -42,6 +42,7 @@ func (g *Gateway) EndRelays(e *engine.Engine) {
 		x.Cancel(hyco.RefusalDraining, metrics.CloseDrain)
 	})
 	eachHandler(e, func(_ *engine.Conn, l *listener) { l.end(hyco.RefusalDraining) })
+	eachHandler(e, func(c *engine.Conn, _ *handedEnd) { c.Close(metrics.CloseDrain) })
 	eachHandler(e, func(c *engine.Conn, r *senderEnd) {
 		c.EndSplice(hyco.RefusalDraining.CloseCode, hyco.CloseText(hyco.RefusalDraining.Text, r.id),
 			metrics.CloseDrain)

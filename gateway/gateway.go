@@ -47,6 +47,10 @@ type Config struct {
 	FailureDelay   time.Duration
 	FailureHeldMax int
 
+	// RestartHold is how long a sender waits for listeners that are on their
+	// way from the process before this one.
+	RestartHold time.Duration
+
 	HTTP HTTPConfig
 
 	Namespaces *namespace.Store
@@ -56,7 +60,10 @@ type Config struct {
 	History    *metrics.History
 	Log        *slog.Logger
 	Random     func() uint64 // nil but in simulations
-	Now        func() time.Time
+	// EndsTLS says whether this process ends the TLS of a connection; such a one
+	// is handed on byte by byte. Nil, but in tests, asks the connection.
+	EndsTLS func(c *engine.Conn) bool
+	Now     func() time.Time
 }
 
 // HTTPConfig holds the limits of relayed HTTP. ResponseTimeout and BodyGap are
@@ -85,6 +92,7 @@ type Gateway struct {
 	idle  *idle
 	http  httprelay.Config
 
+	handover handover
 	limiter  *limiter
 	heads    budget.Bytes // all heads in progress or waiting
 	bodies   budget.Bytes // HTTP bodies on their way to a control channel

@@ -173,6 +173,11 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		g.refuse(c, r, refusal)
 		return
 	}
+	waits := r.target.Action == hyco.ActionAccept || r.target.Action == hyco.ActionRequest
+	if !(r.target.WebSocket && waits) && g.handover.successor.Load() != nil &&
+		g.forward(c, append(httphead.Append(nil, &r.head), rest...)) {
+		return
+	}
 	if !r.target.WebSocket {
 		g.relayHTTP(c, r, rest)
 		return

@@ -68,6 +68,7 @@ func (g *Gateway) listen(c *engine.Conn, r *request, rest []byte) {
 	c.SetRole(metrics.RoleListener)
 	c.Write(wsframe.AppendSwitching(nil, r.key, firstOf(r.protocols()), l.id), responseMax)
 	l.schedule()
+	g.arrived(entity.Key())
 	if len(rest) > 0 {
 		l.Data(c, rest)
 	}

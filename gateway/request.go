@@ -30,13 +30,15 @@ type httpRequest struct {
 	entity *namespace.Entity
 
 	// Owned by the loop of the sender's connection.
-	request  *request // its head is empty once the request is settled
-	pending  rendezvous.ID
-	held     bool // at the table
-	settled  bool
-	answered bool        // chosen does not know it any more
-	tried    []*listener // listeners that did not take the message
-	chosen   *listener
+	request   *request // its head is empty once the request is settled
+	pending   rendezvous.ID
+	stored    bool      // at the table
+	held      bool      // until a listener comes over, see handover.go
+	heldSince time.Time // the first time
+	settled   bool
+	answered  bool        // chosen does not know it any more
+	tried     []*listener // listeners that did not take the message
+	chosen    *listener
 }
 
 // relayHTTP takes an HTTP request: the runtime information of an entity, or a
@@ -67,7 +69,8 @@ func (g *Gateway) relayHTTP(c *engine.Conn, r *request, rest []byte) {
 		return
 	}
 	if continues { // who is refused is not asked for the body
-		if _, refusal := g.pickHTTP(entity, &r.head, nil); refusal != nil {
+		_, refusal := g.pickHTTP(entity, &r.head, nil)
+		if refusal != nil && !g.expects(entity.Key()) {
 			g.refuseHTTP(c, r, refusal, r.behind(kind, length, rest))
 			return
 		}
@@ -200,6 +203,9 @@ func (g *Gateway) next(c *engine.Conn, rest []byte) {
 	if string(rest) == "\r\n" { // of an old client, behind its body
 		rest = nil
 	}
+	if g.forward(c, rest) {
+		return
+	}
 	if len(rest) == 0 && g.draining.Load() {
 		c.SetHandler(g.idle)
 		c.Finish(metrics.CloseDrain)
@@ -254,17 +260,25 @@ func (p *pipelined) Turn(c *engine.Conn) {
 // Announce chooses a listener and hands it the request. It implements
 // httprelay.Gateway, as do the methods below.
 func (h *httpRequest) Announce(x *httprelay.Exchange) {
-	if !h.held {
+	if !h.stored {
 		var err error
 		if h.pending, err = h.g.table.Hold(h); err != nil {
 			h.g.cfg.Counters.Throttled("pending_max")
 			x.Fail(hyco.RefusalOverloaded.Because("too many requests are waiting"))
 			return
 		}
-		h.held = true
+		h.stored = true
 	}
-	l, refusal := h.g.pickHTTP(h.entity, &h.request.head, h.tried)
-	if refusal != nil {
+	l, refusal, holds := h.g.chooseOrHold(h.entity, h, func() (*listener, *hyco.Refusal) {
+		return h.g.pickHTTP(h.entity, &h.request.head, h.tried)
+	})
+	switch {
+	case holds:
+		h.hold(refusal)
+		return
+	case refusal != nil && h.g.handover.successor.Load() != nil && h.forward():
+		return
+	case refusal != nil:
 		if h.g.draining.Load() {
 			refusal = hyco.RefusalDraining // the listeners have been sent away
 		}
@@ -342,8 +356,12 @@ func (h *httpRequest) Settle(*httprelay.Exchange) {
 		return
 	}
 	h.settled = true
-	if h.held {
+	if h.stored {
 		h.g.table.Drop(h.pending)
+	}
+	if h.held {
+		h.held = false
+		h.g.unhold(h.entity.Key(), h)
 	}
 	if l := h.chosen; l != nil && !h.answered {
 		l.ref.Post(func(c *engine.Conn) {

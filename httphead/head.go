@@ -188,3 +188,14 @@ var tokenBytes = func() (set [4]uint64) {
 }()
 
 func tokenByte(c byte) bool { return tokenBytes[c/64]>>(c%64)&1 != 0 }
+
+// Append writes h as Parse would read it.
+func Append(dst []byte, h *Head) []byte {
+	dst = append(append(append(append(dst, h.Method...), ' '), h.Target...), " HTTP/1."...)
+	dst = append(dst, byte('0'+h.Minor), '\r', '\n')
+	for _, f := range h.Fields {
+		dst = append(append(append(dst, f.Name...), ": "...), f.Value...)
+		dst = append(dst, '\r', '\n')
+	}
+	return append(dst, '\r', '\n')
+}

@@ -114,8 +114,9 @@ type Exchange struct {
 	conn      *engine.Conn
 	leg       *Leg
 	phase     phase
-	control   bool // control form
-	orphan    bool // the listener's control channel has gone
+	control   bool          // control form
+	orphan    bool          // the listener's control channel has gone
+	held      *hyco.Refusal // see Hold; nil if it is not held
 	upload    upload
 	rest      []byte // read behind what has been used of the request
 	charged   int64  // taken from Config.Heads
@@ -196,9 +197,14 @@ func (x *Exchange) announce(rest []byte) {
 		return
 	}
 	x.phase = announced
+	x.offer()
+}
+
+// offer has a listener told.
+func (x *Exchange) offer() {
 	x.wait(x.cfg.RendezvousWindow)
 	x.gateway.Announce(x)
-	if x.phase == announced && x.control {
+	if x.phase == announced && x.control && x.held == nil {
 		x.phase = handed
 		x.wait(x.req.ResponseTimeout)
 	}
@@ -313,6 +319,8 @@ func (x *Exchange) Timeout(c *engine.Conn) {
 		// Too slow to be worth its memory: the rest goes as it comes.
 		x.control = false
 		x.announce(nil)
+	case x.phase == announced && x.held != nil:
+		x.Fail(x.held)
 	case x.phase == announced && x.orphan:
 		x.Fail(hyco.RefusalListenerGone)
 	case x.phase == announced:

@@ -109,6 +109,11 @@ var (
 	failureLimiter = desc("failure_limiter_total",
 		"Failed handshakes over the rate of their address: answered late (held), "+
 			"or at once with 429 (refused).", "action")
+	restartConnections = desc("restart_connections_total",
+		"Connections handed to another process of a restart (out), or taken from one (in).",
+		"direction")
+	restartHeld = desc("restart_held_total",
+		"Senders that waited for a listener on its way from the process before.")
 	activeListeners = desc("active_listeners",
 		"Registered listeners.")
 	pendingRendezvous = desc("pending_rendezvous",
@@ -249,6 +254,9 @@ func (c *collector) collectGateway(ch chan<- prometheus.Metric) {
 	ch <- counter(acceptTimeouts, g.AcceptTimeouts.Load())
 	ch <- counter(failureLimiter, g.FailuresHeld.Load(), "held")
 	ch <- counter(failureLimiter, g.FailuresRefused.Load(), "refused")
+	ch <- counter(restartConnections, g.HandedOn.Load(), "out")
+	ch <- counter(restartConnections, g.HandedHere.Load(), "in")
+	ch <- counter(restartHeld, g.Held.Load())
 	on := 0.0
 	if g.Draining.Load() {
 		on = 1

@@ -26,6 +26,11 @@ type Gateway struct {
 	// over their rate: answered late, or at once with 429.
 	FailuresHeld    atomic.Uint64
 	FailuresRefused atomic.Uint64
+	// HandedOn and HandedHere count connections that went to another process of
+	// a restart, and came from it; Held those that waited for a listener.
+	HandedOn   atomic.Uint64
+	HandedHere atomic.Uint64
+	Held       atomic.Uint64
 	// Draining is true from the first step of a drain on.
 	Draining atomic.Bool
 

@@ -30,6 +30,8 @@ const (
 	RoleHTTPSender
 	// RoleHTTPListener: a rendezvous connection that carries an HTTP request.
 	RoleHTTPListener
+	// RoleHandedOn: its bytes pass to another process of a restart.
+	RoleHandedOn
 	// RoleClosing: the last bytes are on their way out.
 	RoleClosing
 
@@ -46,6 +48,7 @@ var roleNames = [roleCount]string{
 	RoleRelayedListener: "relayed_listener",
 	RoleHTTPSender:      "http_sender",
 	RoleHTTPListener:    "http_listener",
+	RoleHandedOn:        "handed_on",
 	RoleClosing:         "closing",
 }
 

@@ -84,6 +84,9 @@ func TestScrape(t *testing.T) {
 	g.AcceptTimeouts.Add(3)
 	g.FailuresHeld.Add(4)
 	g.FailuresRefused.Add(5)
+	g.HandedOn.Add(6)
+	g.HandedHere.Add(7)
+	g.Held.Add(8)
 	g.Draining.Store(true)
 
 	got := scrape(t, Sources{
@@ -146,6 +149,9 @@ func TestScrape(t *testing.T) {
 		`relay_accept_timeouts_total`:                                   "3",
 		`relay_failure_limiter_total{action="held"}`:                    "4",
 		`relay_failure_limiter_total{action="refused"}`:                 "5",
+		`relay_restart_connections_total{direction="out"}`:              "6",
+		`relay_restart_connections_total{direction="in"}`:               "7",
+		`relay_restart_held_total`:                                      "8",
 		`relay_draining`:                                                "1",
 		`relay_active_listeners`:                                        "11",
 		`relay_pending_rendezvous`:                                      "12",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/relayhouse/relayhouse/hyco"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/takeover"
 )
 
 // Node is one running process. Its methods may be called from any goroutine.
@@ -39,6 +41,7 @@ type Node struct {
 	connectionsMax int
 	descriptorsMax int
 
+	restart  restart
 	draining atomic.Bool
 	adminEnd chan struct{} // closed when the admin server has ended
 }
@@ -63,6 +66,7 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		cfg: cfg, log: log, namespaces: new(namespace.Store), started: time.Now(),
 		history: metrics.NewHistory(cfg.Admin.ClosedHistory), adminEnd: make(chan struct{}),
 	}
+	n.restart.replaced, n.restart.settled = make(chan struct{}), make(chan struct{})
 	n.namespaces.Swap(snapshot)
 	if err := n.limits(); err != nil {
 		return nil, err
@@ -72,8 +76,8 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if n.engine, err = n.newEngine(); err != nil {
 		return nil, err
 	}
-	if err := n.open(counters); err != nil {
-		n.engine.Stop()
+	if err := n.openAll(counters); err != nil {
+		n.abandon()
 		return nil, err
 	}
 	n.namespaces.OnChange(func(previous, next *namespace.Snapshot) {
@@ -83,16 +87,43 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		log.Warn("no namespace is configured: every handshake will be refused")
 	}
 	n.engine.Start()
+	if err := n.accepting(); err != nil {
+		n.abandon()
+		return nil, err
+	}
 	go func() {
 		defer close(n.adminEnd)
 		if n.admin == nil {
 			return
 		}
-		if err := n.admin.Serve(); err != nil {
+		if err := n.admin.Serve(); err != nil && !n.restart.taken.Load() {
 			n.log.Error("admin server ended", slog.String("error", err.Error()))
 		}
 	}()
 	return n, nil
+}
+
+// openAll opens the ports, or takes them from the process before.
+func (n *Node) openAll(counters *metrics.Gateway) error {
+	if err := n.inherit(); err != nil {
+		return err
+	}
+	if err := n.openPorts(counters); err != nil {
+		return err
+	}
+	return n.ready()
+}
+
+// abandon ends a node that could not be started.
+func (n *Node) abandon() {
+	if n.certificates != nil {
+		n.certificates.Close()
+	}
+	n.endRestarts()
+	n.engine.Stop()
+	if n.admin != nil {
+		_ = n.admin.Listener().Close()
+	}
 }
 
 // descriptorReserve is kept free for the admin port, files and the runtime, in
@@ -144,6 +175,7 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 		ListenerPingGrace: c.Gateway.ListenerPingGrace,
 		TokenSkew:         c.Gateway.TokenSkew,
 		UnprefixedReject:  c.Gateway.UnprefixedReject,
+		RestartHold:       c.Restart.Hold,
 		FailureRate:       float64(c.Gateway.FailureRate),
 		FailureBurst:      c.Gateway.FailureBurst,
 		FailureDelay:      c.Gateway.FailureDelay,
@@ -203,10 +235,10 @@ func (n *Node) newEngine() (*engine.Engine, error) {
 	})
 }
 
-// open opens the ports, and begins to watch the certificates.
+// openPorts opens the ports, and begins to watch the certificates.
 //
-//	Errors: as of Start. Ports of the engine are closed by its Stop.
-func (n *Node) open(counters *metrics.Gateway) (err error) {
+//	Errors: as of Start. abandon closes what is open.
+func (n *Node) openPorts(counters *metrics.Gateway) (err error) {
 	c := n.cfg
 	plain := engine.ListenConfig{
 		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
@@ -229,18 +261,12 @@ func (n *Node) open(counters *metrics.Gateway) (err error) {
 	if err == nil && n.certificates != nil {
 		err = n.certificates.Start(n.addresses.HTTPS)
 	}
-	if err != nil && n.certificates != nil {
-		n.certificates.Close()
-	}
-	if err != nil && n.admin != nil {
-		_ = n.admin.Close(context.Background())
-	}
 	return err
 }
 
 // listen opens one port of the engine and returns its address.
 func (n *Node) listen(path, address string, cfg engine.ListenConfig) (string, error) {
-	bound, err := n.engine.Listen(address, cfg)
+	bound, err := n.open(strings.TrimPrefix(path, "listen."), address, cfg)
 	if err != nil {
 		return "", addressError(path, address, err)
 	}
@@ -265,7 +291,7 @@ func (n *Node) openAdmin(counters *metrics.Gateway) (err error) {
 			Certificates:    n.certificatesLeft(),
 		},
 	})
-	n.admin, err = admin.Listen(c.Admin.Listen, admin.Options{
+	n.admin, err = n.listenAdmin(c.Admin.Listen, admin.Options{
 		Metrics: metrics.Handler(registry), Readiness: n, Status: n, Checks: n.checks(), Log: n.log,
 	})
 	if err != nil {
@@ -323,29 +349,39 @@ func (n *Node) Reload(cfg config.Config) error {
 // announced already.
 const pendingWait = 5 * time.Second
 
-// Drain ends the node in good order: not ready any more; after drain.delay new
-// handshakes are refused and listeners get 1001; relayed connections live on
+// Drain ends the node in good order. If another process has taken its place, its
+// listeners are sent there. Else it is not ready any more, and after drain.delay
+// new handshakes are refused and listeners get 1001. Relayed connections live on
 // until they end or drain.timeout is over, and then get 1001. It returns early
 // when ctx is done. The node must be stopped afterwards.
 func (n *Node) Drain(ctx context.Context) {
 	if n.draining.Swap(true) {
 		return
 	}
+	replaced := n.isReplaced()
 	n.log.Info("draining", slog.String("delay", n.cfg.Drain.Delay.String()),
-		slog.String("timeout", n.cfg.Drain.Timeout.String()))
-	waitFor(ctx, n.cfg.Drain.Delay, func() bool { return false })
-	n.gateway.RefuseNew()
-	n.gateway.EndListeners(n.engine)
+		slog.String("timeout", n.cfg.Drain.Timeout.String()), slog.Bool("replaced", replaced))
+	if !replaced {
+		waitFor(ctx, n.cfg.Drain.Delay, func() bool { return false })
+		n.gateway.RefuseNew()
+	}
+	begin := time.Now()
+	n.gateway.SpreadListeners(ctx, n.engine, min(n.cfg.Drain.Spread, n.cfg.Drain.Timeout))
+	left := n.cfg.Drain.Timeout - time.Since(begin)
 	waitFor(ctx, pendingWait, func() bool { return n.gateway.Pending() == 0 })
 	if n.certificates != nil {
 		n.certificates.StopObtaining()
 	}
 	n.engine.CloseListeners()
 	n.gateway.EndSenders(n.engine)
+	n.tellSuccessor(takeover.KindSettled)
 	counters := n.engine.Counters()
-	waitFor(ctx, n.cfg.Drain.Timeout, func() bool { return gateway.Relays(counters) == 0 })
+	waitFor(ctx, left, func() bool {
+		return gateway.Relays(counters) == 0 && n.gateway.HandedOn() == 0 && isClosed(n.restart.settled)
+	})
 	n.gateway.EndRelays(n.engine)
 	waitFor(ctx, n.cfg.Relay.Linger+time.Second, func() bool { return n.engine.Open() == 0 })
+	n.tellSuccessor(takeover.KindBye)
 }
 
 // waitFor waits until ok, the time is up or ctx is done.
@@ -369,6 +405,7 @@ func (n *Node) Stop() {
 	if n.certificates != nil {
 		n.certificates.Close()
 	}
+	n.endRestarts()
 	n.engine.Stop()
 	if n.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -51,6 +51,7 @@ func Settings() config.Config {
 	c.Engine.Loops = 2
 	c.Engine.Tick = 10 * time.Millisecond
 	c.Relay.Linger = time.Second
+	c.Drain.Spread = 0
 	c.Drain.Timeout = time.Second
 	c.Log.Level = "debug"
 	c.Namespaces = Namespaces()

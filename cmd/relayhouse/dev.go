@@ -121,7 +121,8 @@ func devSettings(flags map[string]string) (config.Config, error) {
 	return config.Load(config.Options{
 		Env: os.Environ(), Flags: flags, Made: true,
 		Defaults: map[string]string{
-			"listen.https": devHTTPS, "log.level": "warn", "drain.timeout": "5s",
+			"listen.https": devHTTPS, "log.level": "warn", "drain.spread": "0",
+			"drain.timeout": "5s",
 		},
 	})
 }

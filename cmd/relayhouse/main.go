@@ -77,7 +77,9 @@ func serveCommand() *cobra.Command {
 SIGHUP reads the namespaces and certificates again; entities that are gone are
 closed. Certificates are also read again when their files change.
 SIGTERM drains: not ready, listeners are sent elsewhere, relayed connections
-live on until drain.timeout. A second SIGTERM ends at once.`,
+live on until drain.timeout. A second SIGTERM ends at once.
+SIGUSR2, with restart.socket, starts the command again, which takes over the
+ports without losing a connection; then this process drains.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			load := func() (config.Config, error) {
@@ -106,13 +108,14 @@ live on until drain.timeout. A second SIGTERM ends at once.`,
 	return cmd
 }
 
-// serve runs a node until a signal ends it. reload may be nil.
+// serve runs a node until a signal ends it, or a new process has taken its
+// place. reload may be nil.
 func serve(
 	cfg config.Config, reload func() (config.Config, error), ready func(*node.Node) error,
 ) error {
 	log := logger(cfg.Log)
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	n, err := node.Start(cfg, log)
 	if err != nil {
@@ -127,14 +130,39 @@ func serve(
 	a := n.Addresses()
 	log.Info("ready", slog.String("http", a.HTTP), slog.String("https", a.HTTPS),
 		slog.String("admin", a.Admin))
-	for s := range signals {
-		if s != syscall.SIGHUP {
-			break
-		}
-		if reload != nil {
-			reloaded(n, log, reload)
+	s := startSupervision(n, log)
+	defer s.end()
+	next := &successor{cfg: cfg, log: log, supervision: s}
+	for running := true; running; {
+		select {
+		case sig := <-signals:
+			switch sig {
+			case syscall.SIGHUP:
+				if reload != nil {
+					s.reloading()
+					reloaded(n, log, reload)
+					s.ready()
+				}
+			case syscall.SIGUSR2:
+				next.start()
+			default:
+				s.stopping()
+				return drain(n, log, signals, 1)
+			}
+		case <-next.ended:
+			next.gone()
+		case <-n.Replaced():
+			s.handOver(n.Successor())
+			running = false
 		}
 	}
+	// systemd sends SIGTERM to all processes of the service: the first one says
+	// nothing new to a process that is draining.
+	return drain(n, log, signals, 2)
+}
+
+// drain drains the node; the patience-th signal ends it at once.
+func drain(n *node.Node, log *slog.Logger, signals <-chan os.Signal, patience int) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	drained := make(chan struct{})
@@ -147,11 +175,16 @@ func serve(
 		case <-drained:
 			return nil
 		case s := <-signals:
-			if s != syscall.SIGHUP {
-				cancel()
-				<-drained
-				return &failure{fmt.Errorf("ended by a second %v while draining", s)}
+			if s == syscall.SIGHUP || s == syscall.SIGUSR2 {
+				continue
 			}
+			if patience--; patience > 0 {
+				log.Info("draining already; one more signal ends the process at once")
+				continue
+			}
+			cancel()
+			<-drained
+			return &failure{fmt.Errorf("ended by a second %v while draining", s)}
 		}
 	}
 }

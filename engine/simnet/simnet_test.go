@@ -36,6 +36,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 type joiner struct {
 	waiting map[byte]engine.Ref
 	proxied bool // connections begin with a header as of proxyHeader
+	raw     bool // splice without looking at frames
 	open    int  // handlers that have not been told Closed
 	moved   int
 }
@@ -72,11 +73,15 @@ func (h *joinee) Data(c *engine.Conn, p []byte) {
 			c.Close(metrics.CloseSenderLost)
 			return
 		}
-		engine.Splice(a, c, a.Handler().(*joinee).rest, h.rest)
+		splice := engine.Splice
+		if h.j.raw {
+			splice = engine.SpliceRaw
+		}
+		splice(a, c, a.Handler().(*joinee).rest, h.rest)
 	})
 }
 func (h *joinee) Hangup(c *engine.Conn) {
-	if !h.named { // else its frames may wait in the kernel
+	if !h.named && !h.j.raw { // else its frames, or bytes, may wait in the kernel
 		c.Close(metrics.ClosePeerEOF)
 	}
 }
@@ -124,6 +129,7 @@ type end struct {
 	got     []byte
 	buf     []byte // for reads
 	hasty   bool   // it ends its stream right behind its Close
+	raw     bool   // what it sends is no frames
 	patient bool   // it ends its stream only when the mate's has ended
 	ended   bool   // it has seen the end of its stream, or an error
 	done    bool   // it has sent all and ended
@@ -218,6 +224,22 @@ func newEnd(n *simnet.Net, r *rand.Rand, name byte, big bool) *end {
 	return e
 }
 
+// newRawEnd sends bytes of any kind, and ends its stream or breaks.
+func newRawEnd(n *simnet.Net, r *rand.Rand, name byte, big bool) *end {
+	e := &end{peer: n.Dial(), raw: true, pace: 1 + r.IntN(6),
+		burst:  []int{50, 5000, 200000}[r.IntN(3)],
+		ending: []ending{byShutdown, byShutdown, byShutdown, byAbort}[r.IntN(4)]}
+	size := []int{1, 100, 20_000}[r.IntN(3)]
+	if big && r.IntN(4) == 0 {
+		size = 300_000
+	}
+	for range 1 + r.IntN(size) {
+		e.want = append(e.want, byte(r.Uint32()))
+	}
+	e.out = append([]byte{name}, e.want...)
+	return e
+}
+
 // act does one thing as a client.
 func (e *end) act(r *rand.Rand) (progress bool) {
 	if e.buf == nil {
@@ -265,6 +287,9 @@ func (e *end) act(r *rand.Rand) (progress bool) {
 func (e *end) check() error {
 	got, pongs, own := e.split()
 	m := e.mate
+	if e.raw {
+		got, pongs, own = e.got, nil, nil
+	}
 	if own != nil && e.ending != byViolation {
 		return fmt.Errorf("a Close %q of the gateway's own", own)
 	}
@@ -338,11 +363,11 @@ func (e *end) split() (got []byte, pongs [][]byte, own []byte) {
 }
 
 // runSeed runs one random scenario and returns what is wrong with it.
-func runSeed(seed uint64) error {
+func runSeed(seed uint64, raw bool) error {
 	r := rand.New(rand.NewPCG(seed, 42))
 	bufferMax := []int{3, 200, 5000, 200000}[r.IntN(4)]
 	n := simnet.New(seed, bufferMax)
-	j := &joiner{waiting: map[byte]engine.Ref{}, proxied: r.IntN(2) == 0}
+	j := &joiner{waiting: map[byte]engine.Ref{}, proxied: r.IntN(2) == 0, raw: raw}
 	if j.proxied {
 		n.Port.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		n.Port.ProxyTimeout = 100 * time.Second
@@ -361,8 +386,12 @@ func runSeed(seed uint64) error {
 	listeners := n.Open()
 	e.Start()
 	var ends []*end
+	dial := newEnd
+	if raw {
+		dial = newRawEnd
+	}
 	for i := range 1 + r.IntN(4) {
-		a, b := newEnd(n, r, byte(i), bufferMax > 200), newEnd(n, r, byte(i), bufferMax > 200)
+		a, b := dial(n, r, byte(i), bufferMax > 200), dial(n, r, byte(i), bufferMax > 200)
 		a.mate, b.mate = b, a
 		if j.proxied {
 			a.out = append(proxyHeader(byte(i)), a.out...)
@@ -438,9 +467,14 @@ func atRest(n *simnet.Net, e *engine.Engine, j *joiner, listeners int) error {
 
 // TestSimRelays runs random relays on the simulated network. A failure names
 // its seed: make sim SEED=n
-func TestSimRelays(t *testing.T) {
+func TestSimRelays(t *testing.T) { runSeeds(t, false) }
+
+// TestSimRaw is TestSimRelays for splices that pass bytes unchanged.
+func TestSimRaw(t *testing.T) { runSeeds(t, true) }
+
+func runSeeds(t *testing.T, raw bool) {
 	if seed := number("SIM_SEED", 0); seed != 0 {
-		if err := runSeed(seed); err != nil {
+		if err := runSeed(seed, raw); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		return
@@ -451,7 +485,7 @@ func TestSimRelays(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		done.Go(func() {
 			for s := next.Add(1); s <= seeds && !t.Failed(); s = next.Add(1) {
-				if err := runSeed(s); err != nil {
+				if err := runSeed(s, raw); err != nil {
 					t.Errorf("seed %d: %v", s, err)
 				}
 			}

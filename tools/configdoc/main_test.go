@@ -51,14 +51,14 @@ func TestRun(t *testing.T) {
 			t.Errorf("no error for the page %q", text)
 		}
 	}
-	if err := os.WriteFile(file, []byte("a\n"+beginMark+"old\n"+endMark+"z\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("a\n"+beginMark+"outdated\n"+endMark+"z\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := run([]string{file}); err != nil {
 		t.Fatal(err)
 	}
 	page, _ := os.ReadFile(file)
-	if s := string(page); !strings.HasPrefix(s, "a\n"+beginMark) || strings.Contains(s, "old") ||
+	if s := string(page); !strings.HasPrefix(s, "a\n"+beginMark) || strings.Contains(s, "outdated") ||
 		!strings.HasSuffix(s, endMark+"z\n") || !strings.Contains(s, "`gateway.id`") {
 		t.Errorf("page:\n%s", s)
 	}

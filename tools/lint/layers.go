@@ -44,6 +44,7 @@ var levels = map[string]int{
 	"namespace":    1,
 	"gatewaystore": 1,
 	"certificate":  1,
+	"takeover":     1,
 
 	"wsframe":    0,
 	"httphead":   0,
