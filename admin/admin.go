@@ -153,6 +153,7 @@ const index = `Relayhouse admin
 /status?limit=100
 /status/loops  /status/connections  /status/listeners
 /status/pending  /status/pools  /status/closed
+/status/certificates
 /debug/check
 /debug/pprof/
 `

@@ -49,6 +49,11 @@ func (s *source) Closed(limit int) List[Closed] {
 	return List[Closed]{Total: 1, Items: []Closed{{Reason: "peer"}}}
 }
 
+func (s *source) Certificates(limit int) List[Certificate] {
+	s.limit = limit
+	return List[Certificate]{Total: 1, Items: []Certificate{{Names: []string{"a"}}}}
+}
+
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))

@@ -20,17 +20,19 @@ type StatusSource interface {
 	Pending(limit int) List[Sender]
 	Pools() []Pool
 	Closed(limit int) List[Closed]
+	Certificates(limit int) List[Certificate]
 }
 
 // Status is the answer to /status.
 type Status struct {
-	Gateway     Gateway          `json:"gateway"`
-	Loops       []Loop           `json:"loops"`
-	Connections map[string]int64 `json:"connections"`
-	Listeners   List[Listener]   `json:"listeners"`
-	Pending     List[Sender]     `json:"pending"`
-	Pools       []Pool           `json:"pools"`
-	Closed      List[Closed]     `json:"closed"`
+	Gateway      Gateway           `json:"gateway"`
+	Loops        []Loop            `json:"loops"`
+	Connections  map[string]int64  `json:"connections"`
+	Listeners    List[Listener]    `json:"listeners"`
+	Pending      List[Sender]      `json:"pending"`
+	Pools        []Pool            `json:"pools"`
+	Closed       List[Closed]      `json:"closed"`
+	Certificates List[Certificate] `json:"certificates"`
 }
 
 // List is the part of a list that the limit allows, and the length of all.
@@ -120,6 +122,17 @@ type Closed struct {
 	Detail     string    `json:"detail,omitempty"`
 }
 
+// Certificate is one that the TLS port has, or waits for.
+type Certificate struct {
+	Names     []string  `json:"names"`
+	Key       string    `json:"key,omitempty"` // ecdsa, rsa, ed25519 or other.
+	Issuer    string    `json:"issuer,omitempty"`
+	NotBefore time.Time `json:"not_before,omitzero"` // Zero if there is none yet.
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	Source    string    `json:"source"` // Its file, or who made it.
+	Problem   string    `json:"problem,omitempty"`
+}
+
 // LoopsOf returns the status of loops from their counters.
 func LoopsOf(loops []*metrics.Loop) []Loop {
 	all := make([]Loop, len(loops))
@@ -201,7 +214,7 @@ func (h statusHandler) part(name string, limit int) (any, bool) {
 	case "":
 		return Status{
 			s.Gateway(), s.Loops(), s.Connections(), s.Listeners(limit),
-			s.Pending(limit), s.Pools(), s.Closed(limit),
+			s.Pending(limit), s.Pools(), s.Closed(limit), s.Certificates(limit),
 		}, true
 	case "loops":
 		return s.Loops(), true
@@ -215,6 +228,8 @@ func (h statusHandler) part(name string, limit int) (any, bool) {
 		return s.Pools(), true
 	case "closed":
 		return s.Closed(limit), true
+	case "certificates":
+		return s.Certificates(limit), true
 	}
 	return nil, false
 }

@@ -92,9 +92,11 @@ func (t *Target) start(ctx context.Context, o startOptions) (*gateway, error) {
 		"--data-dir", dir}
 	args = append(args, t.Args...)
 	g.child = exec.Command(t.Binary, args...)
+	// By a variable, because not every target has the flag; the last one counts.
+	g.child.Env = append(os.Environ(), "RELAYHOUSE_LISTEN__HTTPS=127.0.0.1:0")
 	if o.oneLoop {
 		g.child.Args = append(g.child.Args, t.OneLoop...)
-		g.child.Env = append(os.Environ(), "GOMAXPROCS=1")
+		g.child.Env = append(g.child.Env, "GOMAXPROCS=1")
 	}
 	g.child.Stdout, g.child.Stderr = g.output, g.output
 	tieToParent(g.child)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 // range stand in settings.go.
 type Config struct {
 	Listen     Listen
+	TLS        TLS
 	Admin      Admin
 	Gateway    Gateway
 	Relay      Relay
@@ -29,6 +31,48 @@ type Config struct {
 type Listen struct {
 	HTTP  string
 	HTTPS string
+}
+
+// TLS is the certificates of listen.https, and how it shakes hands.
+type TLS struct {
+	Certificate      string
+	Key              string
+	ClientAuth       string
+	ClientCA         string
+	MinVersion       string
+	HandshakeTimeout time.Duration
+	HandshakesMax    int
+	HandshakeWorkers int
+	RecordLayer      string
+	ACME             ACME
+
+	// Certificates are those of a file, tls.certificates, behind Certificate
+	// and Key.
+	Certificates []KeyPair
+	// Made are certificates that the program has made itself. They come from
+	// no setting, and are not printed.
+	Made []tls.Certificate
+}
+
+// KeyPair names the PEM files of a certificate and its key.
+type KeyPair struct{ Certificate, Key string }
+
+// Pairs returns all certificates that are files.
+func (t TLS) Pairs() []KeyPair {
+	if t.Certificate == "" {
+		return t.Certificates
+	}
+	return append([]KeyPair{{t.Certificate, t.Key}}, t.Certificates...)
+}
+
+// ACME is the certificates that an authority gives by itself.
+type ACME struct {
+	Domains   []string
+	Email     string
+	Directory string
+	CA        string
+	Storage   string
+	Agree     bool
 }
 
 // Admin is the private port.
@@ -135,29 +179,53 @@ func (c Config) Validate() error {
 			errs = append(errs, s.wrong(s.get(), ""))
 		}
 	}
-	errs = append(errs, c.validateListen()...)
+	errs = append(errs, c.validateListen(len(c.TLS.Made) > 0)...)
 	for _, err := range validateNamespaces(c.Namespaces, samePath) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// validateListen checks that there is an address, and one that this build can
-// serve.
-func (c *Config) validateListen() []error {
-	switch {
-	case c.Listen.HTTPS != "":
+// validateListen checks that there is an address, and for TLS a certificate;
+// made says that the program has one.
+func (c *Config) validateListen(made bool) []error {
+	if c.Listen.HTTPS != "" {
+		return c.TLS.validate(made)
+	}
+	if c.Listen.HTTP == "" {
 		return []error{&Error{
-			Path: "listen.https",
-			Text: "not yet: TLS is not part of this build; " +
-				"terminate TLS in front and use listen.http",
-		}}
-	case c.Listen.HTTP == "":
-		return []error{&Error{
-			Path: "listen.http", Text: "want host:port; without it nothing listens",
+			Path: "listen.http",
+			Text: "want host:port, here or at listen.https; without it nothing listens",
 		}}
 	}
 	return nil
+}
+
+// validate checks what one setting asks of another.
+func (t *TLS) validate(made bool) (errs []error) {
+	want := func(ok bool, path, text string) {
+		if !ok {
+			errs = append(errs, &Error{Path: path, Text: text})
+		}
+	}
+	want(t.Certificate == "" || t.Key != "", "tls.key",
+		"want the file of the key that belongs to tls.certificate, got nothing")
+	want(t.Key == "" || t.Certificate != "", "tls.certificate",
+		"want the file of the certificate that belongs to tls.key, got nothing")
+	want(made || len(t.Pairs())+len(t.ACME.Domains) > 0 || t.Key != "", "listen.https",
+		"want a certificate: set tls.certificate and tls.key, tls.certificates, or tls.acme.domains")
+	want(t.ClientAuth == "off" || t.ClientCA != "", "tls.client_ca",
+		"want the authorities of clients, for tls.client_auth: "+t.ClientAuth)
+	want(t.ClientAuth != "off" || t.ClientCA == "", "tls.client_auth",
+		"want request or require beside tls.client_ca, got off")
+	want(t.RecordLayer != "own" || t.MinVersion == "1.3", "tls.min_version",
+		"want 1.3 for tls.record_layer: own, got "+t.MinVersion)
+	if len(t.ACME.Domains) > 0 {
+		want(t.ACME.Agree, "tls.acme.agree",
+			"want true, by which you agree to the terms of the authority, got false")
+		want(t.ACME.Storage != "", "tls.acme.storage", "want a directory, got nothing")
+	}
+	return errs
 }
 
 // Error is one thing wrong with one setting.

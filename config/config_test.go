@@ -136,31 +136,37 @@ func TestValidateChecksEverySetting(t *testing.T) {
 		settings[s.path] = &s
 	}
 	n := 0
-	sections := reflect.ValueOf(&c).Elem()
-	for i := range sections.NumField() {
-		if sections.Type().Field(i).Name == "Namespaces" {
-			continue
-		}
-		section := sections.Field(i)
-		for j := range section.NumField() {
-			n++
-			field, before := section.Field(j), reflect.ValueOf(section.Field(j).Interface())
+	var try func(section reflect.Value, prefix string)
+	try = func(section reflect.Value, prefix string) {
+		for i := range section.NumField() {
+			field, before := section.Field(i), reflect.ValueOf(section.Field(i).Interface())
+			path := prefix + snake(section.Type().Field(i).Name)
 			switch field.Kind() {
-			case reflect.Bool:
+			case reflect.Struct:
+				try(field, path+".")
 				continue
+			case reflect.Bool:
+				n++
+				continue
+			case reflect.Slice:
+				if settings[path] == nil {
+					continue // Not a setting of its own: see TestLists.
+				}
+				field.Set(reflect.ValueOf([]string{"no\nvalue"}))
 			case reflect.String:
 				field.SetString("no\nvalue")
 			default:
 				field.SetInt(-1)
 			}
+			n++
 			err := c.Validate()
-			path := snake(sections.Type().Field(i).Name) + "." + snake(section.Type().Field(j).Name)
 			if settings[path] == nil || err == nil || !strings.HasPrefix(err.Error(), path+": ") {
 				t.Errorf("%s: %v", path, err)
 			}
 			field.Set(before)
 		}
 	}
+	try(reflect.ValueOf(&c).Elem(), "")
 	if n != len(settings) {
 		t.Errorf("%d fields, %d settings", n, len(settings))
 	}
@@ -224,6 +230,8 @@ func TestFieldsAreTold(t *testing.T) {
 	}
 	for name, path := range map[string]string{
 		"http": "listen.http", "https": "listen.https", "admin": "admin.listen",
+		"tls-certificate": "tls.certificate", "tls-acme-domains": "tls.acme.domains",
+		"RELAYHOUSE_TLS__ACME__DOMAINS":         "tls.acme.domains",
 		"gateway-rendezvous-window":             "gateway.rendezvous_window",
 		"RELAYHOUSE_GATEWAY__RENDEZVOUS_WINDOW": "gateway.rendezvous_window",
 		"RELAYHOUSE_LISTEN__HTTP":               "listen.http",
@@ -242,10 +250,13 @@ func TestDefaults(t *testing.T) {
 		c.Listen.HTTP == "127.0.0.1:8080", c.Admin.Listen == "127.0.0.1:9090",
 		c.Gateway.RendezvousWindow == 30*time.Second, c.Gateway.ListenersMax == 25,
 		c.Gateway.TokenSkew == 300*time.Second, c.Gateway.UnprefixedReject,
-		c.Gateway.ForbiddenStatusForMissingClaim == 401, c.Gateway.AdvertisedScheme == "ws",
+		c.Gateway.ForbiddenStatusForMissingClaim == 401, c.Gateway.AdvertisedScheme == "auto",
 		c.Limits.HeadBytes == 32768, c.Limits.HeadMemory == 67108864,
 		c.Limits.ControlMessage == 262144, c.Limits.ControlQueue == 1048576,
 		c.Limits.LeftoverMemory == 268435456, c.Engine.ReadBuffer == 262144,
+		c.TLS.MinVersion == "1.2", c.TLS.HandshakeTimeout == 10*time.Second,
+		c.TLS.HandshakesMax == 4096, c.TLS.HandshakeWorkers == 0, c.TLS.ClientAuth == "off",
+		c.TLS.RecordLayer == "crypto/tls", !c.TLS.ACME.Agree, c.TLS.ACME.Domains == nil,
 		c.HTTP == HTTP{
 			ResponseTimeout: time.Minute, BodyGap: time.Minute, Keepalive: 2 * time.Minute,
 			CollectTime: time.Second, BodyMemory: 67108864,

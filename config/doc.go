@@ -6,7 +6,7 @@
 //
 // [Load] lays four sources over each other, later ones winning:
 //
-//  1. the defaults,
+//  1. the defaults, of the settings and of the command,
 //  2. a file: YAML, or JSON with comments,
 //  3. the environment: RELAYHOUSE_GATEWAY__RENDEZVOUS_WINDOW,
 //  4. flags: --gateway-rendezvous-window.

@@ -15,6 +15,10 @@ type Options struct {
 	File  string            // Path of the file.
 	Env   []string          // NAME=value, as of os.Environ.
 	Flags map[string]string // By path, as of FlagValues.
+	Made  bool              // The program will put a certificate into TLS.Made.
+
+	// Defaults are other ones than those of the settings, by path.
+	Defaults map[string]string
 }
 
 // layer is one source of settings: text by path, and where each was found.
@@ -48,7 +52,7 @@ func Load(o Options) (Config, error) {
 	l := newLoader(o.Env)
 	k := koanf.New(".")
 	sources := map[string]string{}
-	for _, read := range []func(*Config, Options) layer{l.file, l.environ, l.flags} {
+	for _, read := range []func(*Config, Options) layer{l.defaults, l.file, l.environ, l.flags} {
 		layer := read(&c, o)
 		if err := k.Load(layer, nil); err != nil {
 			l.fail(&Error{Text: err.Error()})
@@ -63,7 +67,7 @@ func Load(o Options) (Config, error) {
 			l.fail(s.wrong(text, sources[s.path]))
 		}
 	}
-	l.errs = append(l.errs, c.validateListen()...)
+	l.errs = append(l.errs, c.validateListen(o.Made)...)
 	if err := errors.Join(l.errs...); err != nil {
 		return Config{}, err
 	}
@@ -99,6 +103,14 @@ func environment(env []string) map[string]string {
 	return values
 }
 
+func (l *loader) defaults(_ *Config, o Options) layer {
+	values := newLayer()
+	for path, value := range o.Defaults {
+		values.put(path, value, "default")
+	}
+	return values
+}
+
 // file reads the settings of a file, and the namespaces into c.
 func (l *loader) file(c *Config, o Options) layer {
 	if o.File == "" {
@@ -120,7 +132,7 @@ func (l *loader) tree(c *Config, file string, root *node) layer {
 	}
 	sections := []string{"namespaces"}
 	for _, path := range l.paths {
-		section, _ := cutLast(path)
+		section, _, _ := strings.Cut(path, ".")
 		sections = append(sections, section)
 	}
 	seen := map[string]bool{}
@@ -137,32 +149,98 @@ func (l *loader) tree(c *Config, file string, root *node) layer {
 		case !slices.Contains(sections, m.key):
 			l.fail(unknown(m.key, source, sections))
 		default:
-			l.section(values, m, file)
+			l.section(c, values, m.key, m, file)
 		}
 		seen[m.key] = true
 	}
 	return values
 }
 
-// section puts the settings of one section of a file into a layer.
-func (l *loader) section(values layer, section member, file string) {
+// section puts the settings of one section of a file into a layer, those of
+// sections within it too.
+func (l *loader) section(c *Config, values layer, name string, section member, file string) {
 	if k := section.value.kind; k != mapping && k != null {
-		l.fail(&Error{section.key, "want a mapping, got " + k.String(), at(file, section.line)})
+		l.fail(&Error{name, "want a mapping, got " + k.String(), at(file, section.line)})
 	}
+	seen := map[string]bool{}
 	for _, m := range section.value.members {
-		path, source := section.key+"."+m.key, at(file, m.line)
-		_, twice := values.values[path]
+		path, source := name+"."+m.key, at(file, m.line)
 		switch {
-		case !l.known[path]:
-			l.fail(unknown(path, source, l.paths))
-		case twice:
+		case seen[m.key]:
 			l.fail(&Error{path, "given twice", source})
+		case path == certificatesPath:
+			r := newNamespaceReader(snakeWords, file, l.env)
+			c.TLS.Certificates = r.pairs(m.value, path)
+			l.errs = append(l.errs, r.errs...)
+		case l.isSection(path):
+			l.section(c, values, path, m, file)
+		case !l.known[path]:
+			l.fail(unknown(path, source, append(l.paths, certificatesPath)))
+		case m.value.kind == sequence && path == domainsPath:
+			l.list(values, path, m, file)
 		case m.value.kind != scalar:
 			l.fail(&Error{path, "want a value, got " + m.value.kind.String(), source})
 		default:
 			values.put(path, m.value.text, source)
 		}
+		seen[m.key] = true
 	}
+}
+
+// The settings that are lists in a file.
+const (
+	certificatesPath = "tls.certificates"
+	domainsPath      = "tls.acme.domains"
+)
+
+func (l *loader) isSection(path string) bool {
+	return slices.ContainsFunc(l.paths, func(p string) bool {
+		return strings.HasPrefix(p, path+".")
+	})
+}
+
+// list puts a list of values into a layer, as a text.
+func (l *loader) list(values layer, path string, m member, file string) {
+	var items []string
+	for _, item := range m.value.items {
+		if item.kind != scalar || strings.Contains(item.text, ",") {
+			l.fail(&Error{path, "want a list of values", at(file, item.line)})
+			return
+		}
+		items = append(items, item.text)
+	}
+	values.put(path, strings.Join(items, ","), at(file, m.line))
+}
+
+// pairs reads tls.certificates.
+func (r *namespaceReader) pairs(n *node, path string) (all []KeyPair) {
+	r.list(n, path, func(item *node, path string) {
+		line := item.line
+		m := r.members(item, path, "certificate", "key")
+		pair := KeyPair{
+			Certificate: r.text(m["certificate"], path+".certificate"),
+			Key:         r.text(m["key"], path+".key"),
+		}
+		for _, f := range []struct{ name, text string }{
+			{"certificate", pair.Certificate}, {"key", pair.Key},
+		} {
+			if f.text == "" || !isPath(f.text) {
+				r.fail(path+"."+f.name, line, "want a PEM file, got %s", orNothing(f.text))
+			}
+		}
+		all = append(all, pair)
+	})
+	if len(all) > listMax {
+		r.fail(path, n.line, "want at most %d, got %d", listMax, len(all))
+	}
+	return all
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "nothing"
+	}
+	return text
 }
 
 // environ reads the variables with our prefix. Those without a double

@@ -227,12 +227,12 @@ func TestLoadErrors(t *testing.T) {
 		},
 		"TLS": {
 			flags: map[string]string{"listen.https": "127.0.0.1:8443"},
-			want: []string{"listen.https: not yet: TLS is not part of this build; " +
-				"terminate TLS in front and use listen.http"},
+			want: []string{"listen.https: want a certificate: set tls.certificate and tls.key, " +
+				"tls.certificates, or tls.acme.domains"},
 		},
 		"nothing listens": {
 			flags: map[string]string{"listen.http": ""},
-			want:  []string{"listen.http: want host:port; without it nothing listens"},
+			want:  []string{"listen.http: want host:port, here or at listen.https; without it nothing listens"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

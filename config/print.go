@@ -18,15 +18,20 @@ func (c Config) Print(w io.Writer) error {
 	section := ""
 	for _, s := range c.settings() {
 		now, key := cutLast(s.path)
+		depth := strings.Count(now, ".")
 		if now != section {
-			p.line(0, now+":")
+			if now == "tls.acme" {
+				p.pairs(c.TLS.Certificates)
+			}
+			_, name := cutLast(now)
+			p.line(depth, name+":")
 			section = now
 		}
 		value := s.get()
 		if s.kind == "string" {
 			value = strconv.Quote(value)
 		}
-		p.line(1, key+": "+value)
+		p.line(depth+1, key+": "+value)
 	}
 	if len(c.Namespaces) == 0 {
 		p.line(0, "namespaces: []")
@@ -44,6 +49,17 @@ type printer struct{ w *bufio.Writer }
 
 func (p printer) line(depth int, text string) {
 	_, _ = fmt.Fprintf(p.w, "%s%s\n", strings.Repeat("  ", depth), text)
+}
+
+// pairs writes tls.certificates, at the end of the section tls.
+func (p printer) pairs(all []KeyPair) {
+	if len(all) > 0 {
+		p.line(1, "certificates:")
+	}
+	for _, pair := range all {
+		p.line(2, "- certificate: "+strconv.Quote(pair.Certificate))
+		p.line(3, "key: "+strconv.Quote(pair.Key))
+	}
 }
 
 func (p printer) definition(d namespace.Definition) {

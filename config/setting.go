@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // setting is one setting of one Config, bound to its field.
@@ -149,6 +150,74 @@ func str(path string, p *string, def, want string, ok func(string) bool, doc str
 		get:   func() string { return *p },
 		valid: func() bool { return *p == "" || ok(*p) },
 	}
+}
+
+// list is texts with a check of their own, separated by commas; in a file, a list
+// too. Empty means none and is allowed.
+func list(path string, p *[]string, want string, ok func(string) bool, doc string) setting {
+	return setting{
+		path: path, kind: "string", def: "", want: want + ", or empty", doc: doc,
+		set: func(text string) bool {
+			*p = nil
+			for item := range strings.SplitSeq(text, ",") {
+				if item = strings.TrimSpace(item); item != "" || text != "" {
+					*p = append(*p, item)
+				}
+			}
+			return len(*p) <= listMax
+		},
+		get: func() string { return strings.Join(*p, ",") },
+		valid: func() bool {
+			for _, item := range *p {
+				if !ok(item) {
+					return false
+				}
+			}
+			return true
+		},
+	}
+}
+
+// listMax bounds the items of a list.
+const listMax = 100
+
+// isPath tells whether s can be the name of a file.
+func isPath(s string) bool {
+	return len(s) < 4096 && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// isHostName tells whether s is a host name in ASCII, without a wildcard.
+func isHostName(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	letters := false
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+			if !letter && c != '-' && (c < '0' || c > '9') {
+				return false
+			}
+			letters = letters || letter
+		}
+	}
+	return letters
+}
+
+// isEmail tells whether s looks like an address of mail.
+func isEmail(s string) bool {
+	name, host, ok := strings.Cut(s, "@")
+	return ok && name != "" && !strings.ContainsAny(name, " ,<>\r\n") && isHostName(host)
+}
+
+// isDirectoryURL tells whether s is an https URL with nothing behind its path.
+func isDirectoryURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil &&
+		u.RawQuery == "" && u.Fragment == ""
 }
 
 func orZero(want, zero string) string {

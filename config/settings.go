@@ -12,7 +12,8 @@ import (
 func (c *Config) settings() []setting {
 	var all []setting
 	for _, section := range [][]setting{
-		c.Listen.settings(), c.Admin.settings(), c.Gateway.settings(),
+		c.Listen.settings(), c.TLS.settings(), c.TLS.ACME.settings(), c.Admin.settings(),
+		c.Gateway.settings(),
 		c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
 		c.Limits.settings(), c.Engine.settings(), c.TCP.settings(), c.Drain.settings(),
 		c.Log.settings(),
@@ -25,9 +26,54 @@ func (c *Config) settings() []setting {
 func (l *Listen) settings() []setting {
 	return []setting{
 		str("listen.http", &l.HTTP, "127.0.0.1:8080", "host:port", isHostPort,
-			"address for plain HTTP and WebSockets; port 0 picks a free one"),
+			"address for plain HTTP and WebSockets; port 0 picks a free one; may be empty "+
+				"beside listen.https"),
 		str("listen.https", &l.HTTPS, "", "host:port", isHostPort,
-			"address for TLS; not part of this build"),
+			"address for HTTPS and WebSockets over TLS; needs a certificate, see tls"),
+	}
+}
+
+func (t *TLS) settings() []setting {
+	return []setting{
+		str("tls.certificate", &t.Certificate, "", "a PEM file", isPath,
+			"certificate of the server, its chain behind it; in a file, tls.certificates lists more"),
+		str("tls.key", &t.Key, "", "a PEM file", isPath,
+			"key of tls.certificate, not encrypted"),
+		choice("tls.client_auth", &t.ClientAuth, "off",
+			"certificates of clients: request checks one if it is given, require wants one",
+			"off", "request", "require"),
+		str("tls.client_ca", &t.ClientCA, "", "a PEM file", isPath,
+			"authorities that sign the certificates of clients"),
+		choice("tls.min_version", &t.MinVersion, "1.2",
+			"least version of TLS", "1.2", "1.3"),
+		span("tls.handshake_timeout", &t.HandshakeTimeout, "10s", time.Second, 2*time.Minute, "",
+			"time from a connection to the end of its handshake"),
+		number("tls.handshakes_max", &t.HandshakesMax, "4096", 1, 65536, "",
+			"handshakes in progress, about 30 KiB each; others wait"),
+		number("tls.handshake_workers", &t.HandshakeWorkers, "0", 1, 1024, "one per CPU",
+			"handshakes that compute at the same time"),
+		choice("tls.record_layer", &t.RecordLayer, "crypto/tls",
+			"who protects records after a handshake; own costs less memory and needs TLS 1.3",
+			"crypto/tls", "own"),
+	}
+}
+
+func (a *ACME) settings() []setting {
+	return []setting{
+		list("tls.acme.domains", &a.Domains, "host names without wildcard, separated by commas",
+			isHostName,
+			"names to obtain certificates for by ACME; the port 443 of each must lead here"),
+		str("tls.acme.email", &a.Email, "", "an address", isEmail,
+			"where the authority writes to"),
+		str("tls.acme.directory", &a.Directory, "https://acme-v02.api.letsencrypt.org/directory",
+			"https://host[:port]/path", isDirectoryURL,
+			"directory of the authority; Let's Encrypt when empty"),
+		str("tls.acme.ca", &a.CA, "", "a PEM file", isPath,
+			"authorities to trust the directory by; the system's when empty"),
+		str("tls.acme.storage", &a.Storage, "/var/lib/relayhouse/acme", "a directory", isPath,
+			"where the account, keys and certificates of ACME are kept"),
+		boolean("tls.acme.agree", &a.Agree, "false",
+			"agree to the terms of the authority; must be true to use it"),
 	}
 }
 
@@ -49,8 +95,9 @@ func (g *Gateway) settings() []setting {
 		str("gateway.advertised_url", &g.AdvertisedURL, "",
 			"ws://host[:port] or wss://host[:port]", isBaseURL,
 			"base of rendezvous addresses; when empty, the host that the listener used"),
-		choice("gateway.advertised_scheme", &g.AdvertisedScheme, "ws",
-			"scheme of rendezvous addresses while advertised_url is empty", "ws", "wss"),
+		choice("gateway.advertised_scheme", &g.AdvertisedScheme, "auto",
+			"scheme of rendezvous addresses while advertised_url is empty; auto is wss for "+
+				"listeners that came over TLS, ws for others", "auto", "ws", "wss"),
 		span("gateway.rendezvous_window", &g.RendezvousWindow, "30s",
 			time.Second, 30*time.Second, "",
 			"time that a listener has to accept a sender"),

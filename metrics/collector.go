@@ -1,8 +1,12 @@
 package metrics
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -29,7 +33,15 @@ type Gauges struct {
 	BodyBytes       func() int64 // Memory of request bodies for control channels.
 	DescriptorsOpen func() int   // Open file descriptors.
 	DescriptorsMax  func() int   // Their limit.
+
+	// Certificates are the seconds that certificates have left, by their first
+	// names.
+	Certificates func() map[string]float64
 }
+
+// certificatesMax bounds the series of certificates: beyond it, those with the
+// most time left are left out.
+const certificatesMax = 100
 
 // Build says what is running.
 type Build struct {
@@ -107,6 +119,8 @@ var (
 		"Open file descriptors.")
 	maxFDs = desc("max_fds",
 		"Limit of open file descriptors.")
+	certificateExpiry = desc("certificate_expiry_seconds",
+		"Seconds until a certificate expires, by its first name; less than 0 afterwards.", "name")
 	draining = desc("draining",
 		"1 while the gateway drains.")
 	buildInfo = desc("build_info",
@@ -267,8 +281,22 @@ func (c *collector) collectGauges(ch chan<- prometheus.Metric) {
 			ch <- gauge(row.desc, float64(row.value()))
 		}
 	}
+	c.collectCertificates(ch)
 	b := c.Build
 	ch <- gauge(buildInfo, 1, b.Version, b.Revision, b.GoVersion)
+}
+
+func (c *collector) collectCertificates(ch chan<- prometheus.Metric) {
+	if c.Gauges.Certificates == nil {
+		return
+	}
+	left := c.Gauges.Certificates()
+	names := slices.SortedFunc(maps.Keys(left), func(a, b string) int {
+		return cmp.Or(cmp.Compare(left[a], left[b]), cmp.Compare(a, b))
+	})
+	for _, name := range names[:min(len(names), certificatesMax)] {
+		ch <- gauge(certificateExpiry, left[name], strings.ToValidUTF8(name, "?"))
+	}
 }
 
 func (c *collector) sum(value func(*Loop) uint64) (total uint64) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/relayhouse/relayhouse/admin"
+	"github.com/relayhouse/relayhouse/certificate"
 	"github.com/relayhouse/relayhouse/config"
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/gateway"
@@ -31,7 +32,8 @@ type Node struct {
 	gateway        *gateway.Gateway
 	namespaces     *namespace.Store
 	history        *metrics.History
-	admin          *admin.Server // nil if admin.listen is empty
+	certificates   *certificate.Store // nil if listen.https is empty
+	admin          *admin.Server      // nil if admin.listen is empty
 	addresses      Addresses
 	started        time.Time
 	connectionsMax int
@@ -70,7 +72,7 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 	if n.engine, err = n.newEngine(); err != nil {
 		return nil, err
 	}
-	if err := n.listen(counters); err != nil {
+	if err := n.open(counters); err != nil {
 		n.engine.Stop()
 		return nil, err
 	}
@@ -128,7 +130,7 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 	return gateway.New(gateway.Config{
 		ID:                c.Gateway.ID,
 		AdvertisedURL:     c.Gateway.AdvertisedURL,
-		AdvertisedScheme:  c.Gateway.AdvertisedScheme,
+		AdvertisedScheme:  advertisedScheme(c.Gateway.AdvertisedScheme),
 		RendezvousWindow:  c.Gateway.RendezvousWindow,
 		ListenersMax:      c.Gateway.ListenersMax,
 		PendingMax:        c.Gateway.PendingMax,
@@ -171,6 +173,14 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 	})
 }
 
+// advertisedScheme is the value of gateway.advertised_scheme.
+func advertisedScheme(text string) string {
+	if text == "auto" {
+		return "ws"
+	}
+	return text
+}
+
 // forwarded is the value of http.forwarded as the protocol's package knows it.
 func forwarded(text string) hyco.Forwarded {
 	switch text {
@@ -200,16 +210,51 @@ func (n *Node) newEngine() (*engine.Engine, error) {
 	})
 }
 
-// listen opens the ports.
-func (n *Node) listen(counters *metrics.Gateway) error {
+// open opens the ports, and begins to watch the certificates.
+//
+//	Errors: as of Start. Ports of the engine are closed by its Stop.
+func (n *Node) open(counters *metrics.Gateway) (err error) {
 	c := n.cfg
-	addr, err := n.engine.Listen(c.Listen.HTTP, engine.ListenConfig{
+	plain := engine.ListenConfig{
 		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
-	})
-	if err != nil {
-		return addressError("listen.http", c.Listen.HTTP, err)
 	}
-	n.addresses.HTTP = addr.String()
+	if c.Listen.HTTP != "" {
+		n.addresses.HTTP, err = n.listen("listen.http", c.Listen.HTTP, plain)
+	}
+	if err == nil && c.Listen.HTTPS != "" {
+		secure := plain
+		if secure.TLS, err = n.tls(); err != nil {
+			return err
+		}
+		n.addresses.HTTPS, err = n.listen("listen.https", c.Listen.HTTPS, secure)
+	}
+	if err == nil {
+		err = n.openAdmin(counters)
+	}
+	if err == nil && n.certificates != nil {
+		err = n.certificates.Start(n.addresses.HTTPS)
+	}
+	if err != nil && n.certificates != nil {
+		n.certificates.Close()
+	}
+	if err != nil && n.admin != nil {
+		_ = n.admin.Close(context.Background())
+	}
+	return err
+}
+
+// listen opens one port of the engine and returns its address.
+func (n *Node) listen(path, address string, cfg engine.ListenConfig) (string, error) {
+	bound, err := n.engine.Listen(address, cfg)
+	if err != nil {
+		return "", addressError(path, address, err)
+	}
+	return bound.String(), nil
+}
+
+// openAdmin opens the admin port, if there is to be one.
+func (n *Node) openAdmin(counters *metrics.Gateway) (err error) {
+	c := n.cfg
 	if c.Admin.Listen == "" {
 		return nil
 	}
@@ -222,6 +267,7 @@ func (n *Node) listen(counters *metrics.Gateway) error {
 			BodyBytes:       n.gateway.BodyMemory,
 			DescriptorsOpen: descriptors,
 			DescriptorsMax:  func() int { return n.descriptorsMax },
+			Certificates:    n.certificatesLeft(),
 		},
 	})
 	n.admin, err = admin.Listen(c.Admin.Listen, admin.Options{
@@ -261,12 +307,18 @@ func rootCause(err error) error {
 // Addresses returns where the node listens.
 func (n *Node) Addresses() Addresses { return n.addresses }
 
-// Reload takes over the namespaces of newly read settings; everything else
-// needs a restart. Entities that are gone are closed.
+// Reload takes over the namespaces of newly read settings, and reads the files
+// of certificates, all of it or nothing; everything else needs a restart.
+// Entities that are gone are closed.
 func (n *Node) Reload(cfg config.Config) error {
 	snapshot, err := namespace.NewSnapshot(cfg.Namespaces)
 	if err != nil {
 		return err
+	}
+	if n.certificates != nil {
+		if err := n.certificates.Reload(pairs(cfg.TLS)); err != nil {
+			return certificateError(err)
+		}
 	}
 	n.namespaces.Swap(snapshot)
 	return nil
@@ -290,6 +342,9 @@ func (n *Node) Drain(ctx context.Context) {
 	n.gateway.RefuseNew()
 	n.gateway.EndListeners(n.engine)
 	waitFor(ctx, pendingWait, func() bool { return n.gateway.Pending() == 0 })
+	if n.certificates != nil {
+		n.certificates.StopObtaining()
+	}
 	n.engine.CloseListeners()
 	n.gateway.EndSenders(n.engine)
 	counters := n.engine.Counters()
@@ -316,6 +371,9 @@ func waitFor(ctx context.Context, d time.Duration, ok func() bool) {
 // Stop ends the node at once.
 func (n *Node) Stop() {
 	n.draining.Store(true)
+	if n.certificates != nil {
+		n.certificates.Close()
+	}
 	n.engine.Stop()
 	if n.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -30,12 +30,14 @@ func (n *Node) Gateway() admin.Gateway {
 		entities += len(ns.Entities())
 	}
 	return admin.Gateway{
-		ID:              n.cfg.Gateway.ID,
-		Version:         build().Version,
-		Started:         n.started,
-		UptimeSeconds:   time.Since(n.started).Seconds(),
-		Draining:        n.draining.Load(),
-		Addresses:       map[string]string{"http": n.addresses.HTTP, "admin": n.addresses.Admin},
+		ID:            n.cfg.Gateway.ID,
+		Version:       build().Version,
+		Started:       n.started,
+		UptimeSeconds: time.Since(n.started).Seconds(),
+		Draining:      n.draining.Load(),
+		Addresses: map[string]string{
+			"http": n.addresses.HTTP, "https": n.addresses.HTTPS, "admin": n.addresses.Admin,
+		},
 		Entities:        entities,
 		DescriptorsOpen: descriptors(),
 		DescriptorsMax:  n.descriptorsMax,
@@ -87,6 +89,23 @@ func (n *Node) Pools() []admin.Pool {
 // Closed lists the connections that ended last.
 func (n *Node) Closed(limit int) admin.List[admin.Closed] {
 	return admin.ClosedOf(n.history, limit)
+}
+
+// Certificates lists those of the TLS port.
+func (n *Node) Certificates(limit int) admin.List[admin.Certificate] {
+	var list admin.List[admin.Certificate]
+	if n.certificates == nil {
+		return list
+	}
+	all := n.certificates.Status()
+	list.Total = len(all)
+	for _, c := range all[:min(limit, len(all))] {
+		list.Items = append(list.Items, admin.Certificate{
+			Names: c.Names, Key: c.Key, Issuer: c.Issuer,
+			NotBefore: c.NotBefore, NotAfter: c.NotAfter, Source: c.Source, Problem: c.Problem,
+		})
+	}
+	return list
 }
 
 // checks are the tests that /debug/check runs.

@@ -41,7 +41,8 @@ func startProcess(t *testing.T, nofile int, args ...string) *process {
 	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/relayhouse").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	args = append([]string{"dev", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", dir}, args...)
+	args = append([]string{"dev", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0",
+		"--admin", "127.0.0.1:0", "--data-dir", dir}, args...)
 	cmd := exec.Command(binary, args...)
 	if nofile > 0 {
 		cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`,

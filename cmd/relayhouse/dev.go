@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,11 +13,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relayhouse/relayhouse/certificate"
 	"github.com/relayhouse/relayhouse/config"
 	"github.com/relayhouse/relayhouse/namespace"
 	"github.com/relayhouse/relayhouse/node"
 	"github.com/relayhouse/relayhouse/sas"
 )
+
+// devHTTPS is where an emulator listens for TLS unless told otherwise.
+const devHTTPS = "127.0.0.1:8443"
 
 // devTokenLife is how long the token in the printed example is good.
 const devTokenLife = 24 * time.Hour
@@ -36,10 +42,15 @@ func devCommand() *cobra.Command {
 Every host name maps to one namespace with the rule ` + config.DevKeyName + `,
 key ` + config.DevKey + `, and the entities "authenticated" and "unauthenticated"
 (senders need no token); --hyco adds more. Port 0 picks a free port. The chosen
-addresses are printed and written to DIR/endpoints.json. All settings of
-"relayhouse serve" may be given as flags too.`,
+addresses are printed and written to DIR/endpoints.json.
+
+HTTPS is at 127.0.0.1:8443 unless --https says otherwise; --https "" turns it off.
+Its certificate is signed by a local CA that is made once and kept in DIR;
+clients must trust DIR/ca.pem. All settings of "relayhouse serve" may be given as
+flags too; with --tls-certificate or --tls-acme-domains the local CA is not used.`,
 		Example: `  relayhouse dev
-  relayhouse dev --http 127.0.0.1:0 --admin 127.0.0.1:0 --data-dir ./relay
+  relayhouse dev --http 127.0.0.1:0 --https 127.0.0.1:0 --admin 127.0.0.1:0 \
+    --data-dir ./relay
   relayhouse dev --hyco orders --hyco public:anonymous`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,10 +60,11 @@ addresses are printed and written to DIR/endpoints.json. All settings of
 	f := cmd.Flags()
 	f.StringVar(&o.management, "management", "127.0.0.1:9091",
 		"management `ADDR` (not yet: nothing listens there)")
-	f.StringVar(&o.dataDir, "data-dir", defaultDataDir(), "`DIR` for endpoints.json")
+	f.StringVar(&o.dataDir, "data-dir", defaultDataDir(), "`DIR` for endpoints.json and the local CA")
 	f.StringArrayVar(&o.entities, "hyco", nil, "hybrid connection `NAME[:anonymous]`, may be repeated")
 	f.StringVar(&o.emulator, "config", "", "namespaces from an emulator's `Config.json`")
 	config.RegisterFlags(f) // --http, --https and --admin are among them
+	f.Lookup("https").DefValue = devHTTPS
 	return cmd
 }
 
@@ -69,26 +81,21 @@ func dev(cmd *cobra.Command, o devOptions) error {
 	if err != nil {
 		return err
 	}
-	flags := config.FlagValues(cmd.Flags())
-	for _, name := range []string{"https", "management"} {
-		if cmd.Flags().Changed(name) {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(),
-				"relayhouse: --%s: not yet: TLS is not part of this build; nothing listens there\n", name)
-		}
+	if cmd.Flags().Changed("management") {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(),
+			"relayhouse: --management: not yet: nothing listens there")
 	}
-	delete(flags, "listen.https")
-	for path, value := range map[string]string{"log.level": "warn", "drain.timeout": "5s"} {
-		if _, given := flags[path]; !given {
-			flags[path] = value
-		}
-	}
-	cfg, err := config.Load(config.Options{Env: os.Environ(), Flags: flags})
+	cfg, err := devSettings(config.FlagValues(cmd.Flags()))
 	if err != nil {
 		return err
 	}
 	cfg.Namespaces = defs
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return &config.Error{Path: "--data-dir", Text: err.Error()}
+	}
+	ca, err := localCA(&cfg, o.dataDir, cmd.ErrOrStderr())
+	if err != nil {
+		return err
 	}
 	endpoints := filepath.Join(o.dataDir, "endpoints.json")
 	removeStale(endpoints)
@@ -104,9 +111,61 @@ func dev(cmd *cobra.Command, o devOptions) error {
 			return &config.Error{Path: "--data-dir", Text: err.Error()}
 		}
 		written = true
-		welcome(cmd.OutOrStdout(), a, cfg.Namespaces[0], o.dataDir)
+		welcome(cmd.OutOrStdout(), a, cfg.Namespaces[0], o.dataDir, ca)
 		return nil
 	})
+}
+
+// devSettings are those of a node, with other defaults.
+func devSettings(flags map[string]string) (config.Config, error) {
+	return config.Load(config.Options{
+		Env: os.Environ(), Flags: flags, Made: true,
+		Defaults: map[string]string{
+			"listen.https": devHTTPS, "log.level": "warn", "drain.timeout": "5s",
+		},
+	})
+}
+
+// localCA gives the TLS port a certificate of the local CA, and returns the
+// file to trust; empty without TLS, or where the settings bring a certificate.
+func localCA(cfg *config.Config, dir string, errs io.Writer) (file string, err error) {
+	if cfg.Listen.HTTPS == "" || len(cfg.TLS.Pairs())+len(cfg.TLS.ACME.Domains) > 0 {
+		return "", nil
+	}
+	ca, err := certificate.OpenAuthority(dir)
+	if err != nil {
+		return "", &config.Error{Path: "--data-dir", Text: err.Error()}
+	}
+	if ca.Notice != "" {
+		_, _ = fmt.Fprintln(errs, "relayhouse:", ca.Notice)
+	}
+	leaf, err := ca.Leaf(hostsOf(cfg.Listen.HTTPS)...)
+	if err != nil {
+		return "", &failure{err}
+	}
+	cfg.TLS.Made = []tls.Certificate{leaf}
+	return ca.File, nil
+}
+
+// hostsOf returns the host of an address to listen on; for one that stands for
+// all of the machine's, these.
+func hostsOf(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil
+	}
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return []string{host}
+	}
+	const hostsMax = 32 // More would make each handshake longer.
+	var hosts []string
+	all, _ := net.InterfaceAddrs() // None is fine: localhost is there anyway.
+	for _, one := range all {
+		if network, ok := one.(*net.IPNet); ok && len(hosts) < hostsMax {
+			hosts = append(hosts, network.IP.String())
+		}
+	}
+	return hosts
 }
 
 func devDefinitions(o devOptions) ([]namespace.Definition, error) {
@@ -138,7 +197,7 @@ func removeStale(endpoints string) {
 		return
 	}
 	if json.Unmarshal(text, &a) == nil {
-		if c, err := net.DialTimeout("tcp", a.HTTP, time.Second); err == nil {
+		if c, err := net.DialTimeout("tcp", cmp.Or(a.HTTP, a.HTTPS), time.Second); err == nil {
 			_ = c.Close()
 			return
 		}
@@ -171,34 +230,71 @@ func writeEndpoints(file string, a node.Addresses) error {
 	return werr
 }
 
-// welcome prints what a newcomer can paste.
-func welcome(w io.Writer, a node.Addresses, ns namespace.Definition, dir string) {
+// welcome prints what a newcomer can paste; ca is the file to trust, if any.
+func welcome(w io.Writer, a node.Addresses, ns namespace.Definition, dir, ca string) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	p("Relayhouse emulator, namespace %q", ns.Name)
-	p("  relay   http://%s   (ws://%s/$hc/ENTITY)", a.HTTP, a.HTTP)
+	if a.HTTP != "" {
+		p("  relay   http://%s   (ws://%s/$hc/ENTITY)", a.HTTP, a.HTTP)
+	}
+	secure := localhost(a.HTTPS)
+	if a.HTTPS != "" {
+		p("  relay   https://%s   (wss://%s/$hc/ENTITY)", secure, secure)
+	}
 	p("  admin   http://%s   (/readyz /metrics /status /debug/pprof)", a.Admin)
 	p("  files   %s", filepath.Join(dir, "endpoints.json"))
+	if ca != "" {
+		p("  CA      %s", ca)
+	}
 	if len(ns.Rules) > 0 {
 		p("\nConnection strings:")
 		for _, e := range ns.HybridConnections {
 			p("  Endpoint=sb://%s/;SharedAccessKeyName=%s;SharedAccessKey=%s;EntityPath=%s",
-				a.HTTP, ns.Rules[0].Name, ns.Rules[0].PrimaryKey, e.Name)
+				cmp.Or(secure, a.HTTP), ns.Rules[0].Name, ns.Rules[0].PrimaryKey, e.Name)
 		}
 	}
 	p("\nAs a sender, once a listener is connected (make run has one that echoes):")
-	for _, e := range ns.HybridConnections {
-		if !e.RequiresClientAuthorization {
-			p("  npx wscat -c 'ws://%s/$hc/%s'", a.HTTP, e.Name)
-			p("  curl -i http://%s/%s/some/path", a.HTTP, e.Name)
-		} else if len(ns.Rules) > 0 {
-			token := sas.Sign("http://"+a.HTTP+"/"+e.Name, ns.Rules[0].Name,
-				ns.Rules[0].PrimaryKey, time.Now().Add(devTokenLife))
-			p("  npx wscat -c 'ws://%s/$hc/%s' -H 'ServiceBusAuthorization: %s'",
-				a.HTTP, e.Name, token)
-			p("  curl -i http://%s/%s/some/path -H 'ServiceBusAuthorization: %s'",
-				a.HTTP, e.Name, token)
+	if a.HTTP != "" {
+		senders(p, "", a.HTTP, "", ns)
+	}
+	if a.HTTPS != "" {
+		if ca != "" {
+			p("\nOver TLS; clients on Node.js trust the local CA by a variable:")
+			p("  export NODE_EXTRA_CA_CERTS='%s'", ca)
+			ca = " --cacert '" + ca + "'"
 		}
+		senders(p, "s", secure, ca, ns)
 	}
 	p("\nIs it up?")
 	p("  curl http://%s/readyz", a.Admin)
+}
+
+// senders prints a line or two for each entity; s is what TLS adds to schemes.
+func senders(p func(string, ...any), s, address, options string, ns namespace.Definition) {
+	for _, e := range ns.HybridConnections {
+		header := ""
+		switch {
+		case !e.RequiresClientAuthorization:
+		case len(ns.Rules) == 0:
+			continue
+		default:
+			header = " -H 'ServiceBusAuthorization: " + sas.Sign("http://"+address+"/"+e.Name,
+				ns.Rules[0].Name, ns.Rules[0].PrimaryKey, time.Now().Add(devTokenLife)) + "'"
+		}
+		p("  npx wscat -c 'ws%s://%s/$hc/%s'%s", s, address, e.Name, header)
+		p("  curl -i%s http%s://%s/%s/some/path%s", options, s, address, e.Name, header)
+	}
+}
+
+// localhost names this machine by its name where an address allows for it:
+// clients of Azure take names only, and the certificate has it.
+func localhost(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
 }

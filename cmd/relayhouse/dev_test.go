@@ -22,7 +22,7 @@ import (
 // dev arguments that no other process can be in the way of.
 func devArgs(dir string, more ...string) []string {
 	return append([]string{"dev", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--data-dir", dir}, more...)
+		"--https", "127.0.0.1:0", "--data-dir", dir}, more...)
 }
 
 func devToken(path string) string {
@@ -41,6 +41,24 @@ func emulator(t *testing.T, more ...string) (*process, *relaytest.Client, string
 func emulatorIn(t *testing.T, dir string, more ...string) (*process, *relaytest.Client) {
 	t.Helper()
 	p := start(t, devArgs(dir, more...)...)
+	endpoints := endpointsIn(t, dir)
+	address := regexp.MustCompile(`^127\.0\.0\.1:[1-9]\d*$`)
+	for _, name := range []string{"http", "https", "admin", "management"} {
+		got, ok := endpoints[name]
+		served := name != "management"
+		if !ok || served != address.MatchString(got) || !served && got != "" {
+			t.Errorf("%s is %q in %v", name, got, endpoints)
+		}
+	}
+	if len(endpoints) != 4 {
+		t.Errorf("members of %v", endpoints)
+	}
+	return p, relaytest.NewClient(endpoints["http"], endpoints["admin"])
+}
+
+// endpointsIn waits for endpoints.json and reads it.
+func endpointsIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
 	file := filepath.Join(dir, "endpoints.json")
 	var text []byte
 	relaytest.Eventually(t, "endpoints.json", func() bool {
@@ -52,18 +70,7 @@ func emulatorIn(t *testing.T, dir string, more ...string) (*process, *relaytest.
 	if err := json.Unmarshal(text, &endpoints); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	address := regexp.MustCompile(`^127\.0\.0\.1:[1-9]\d*$`)
-	for _, name := range []string{"http", "https", "admin", "management"} {
-		got, ok := endpoints[name]
-		served := name == "http" || name == "admin"
-		if !ok || served != address.MatchString(got) || !served && got != "" {
-			t.Errorf("%s is %q in %s", name, got, text)
-		}
-	}
-	if len(endpoints) != 4 {
-		t.Errorf("members of %s", text)
-	}
-	return p, relaytest.NewClient(endpoints["http"], endpoints["admin"])
+	return endpoints
 }
 
 // TestDev is the contract that scripts rely on.
@@ -89,9 +96,8 @@ func TestDev(t *testing.T) {
 		l.Close(t)
 	}
 	// One step: a script that waits for the file never sees half of it.
-	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 1 {
-		t.Errorf("files %v (%v)", left, err)
+	if left := namesIn(t, dir); left != "ca-key.pem ca.pem endpoints.json" {
+		t.Errorf("files %q", left)
 	}
 	p.signal(t, syscall.SIGTERM)
 	p.wantExit(t, 0)
@@ -99,9 +105,23 @@ func TestDev(t *testing.T) {
 		t.Errorf("standard error %q", lines)
 	}
 	// Nothing is left that a script could take for a running emulator.
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("files %v (%v)", left, err)
+	if left := namesIn(t, dir); left != "ca-key.pem ca.pem" {
+		t.Errorf("files %q", left)
 	}
+}
+
+// namesIn lists a directory.
+func namesIn(t *testing.T, dir string) string {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range all {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, " ")
 }
 
 // TestDevReplacesEndpoints of a run that had no time to clean up. The test
@@ -151,13 +171,15 @@ func TestDevTwice(t *testing.T) {
 func TestDevWelcome(t *testing.T) {
 	t.Parallel()
 	p, n, dir := emulator(t, "--hyco", "orders", "--hyco", "public:anonymous")
+	_, port, _ := net.SplitHostPort(endpointsIn(t, dir)["https"])
+	secure := "localhost:" + port // As clients that always dial TLS want it.
 	relaytest.Eventually(t, "the last line", func() bool {
 		return p.output.find("curl http://"+n.Admin+"/readyz") != ""
 	})
 	for _, path := range []string{"authenticated", "unauthenticated", "orders", "public"} {
 		line := strings.TrimSpace(p.output.find(";EntityPath=" + path))
 		c, err := sas.ParseConnectionString(line)
-		if err != nil || line != "Endpoint=sb://"+n.HTTP+"/;SharedAccessKeyName="+
+		if err != nil || line != "Endpoint=sb://"+secure+"/;SharedAccessKeyName="+
 			config.DevKeyName+";SharedAccessKey="+config.DevKey+";EntityPath="+path {
 			t.Errorf("%q: %+v, %v", line, c, err)
 		}
@@ -177,8 +199,16 @@ func TestDevWelcome(t *testing.T) {
 		s, r := n.Listen(t, listen).Pair(t, d)
 		relaytest.Exchange(t, s, r)
 	}
-	if p.output.find(filepath.Join(dir, "endpoints.json")) == "" {
-		t.Errorf("no file in %q", p.output.snapshot())
+	ca := filepath.Join(dir, "ca.pem")
+	for _, text := range []string{
+		filepath.Join(dir, "endpoints.json"), "  CA      " + ca,
+		"export NODE_EXTRA_CA_CERTS='" + ca + "'",
+		"npx wscat -c 'wss://" + secure + "/$hc/public'",
+		"curl -i --cacert '" + ca + "' https://" + secure + "/public/some/path",
+	} {
+		if p.output.find(text) == "" {
+			t.Errorf("no %q in %q", text, p.output.snapshot())
+		}
 	}
 }
 
@@ -204,16 +234,72 @@ func TestDevEntities(t *testing.T) {
 		Token: sas.Sign("http://x/only", "one", relaytest.RootKey, time.Now().Add(time.Hour))})
 }
 
-// TestDevNotYet: what is not part of the build is said in one line each.
+// TestDevNotYet: what is not part of the build is said in one line.
 func TestDevNotYet(t *testing.T) {
 	t.Parallel()
-	p, n, _ := emulator(t, "--https", "127.0.0.1:0", "--management", "127.0.0.1:0")
+	p, n, _ := emulator(t, "--management", "127.0.0.1:0")
 	n.Connect(t, relaytest.Dial{Path: relaytest.Anonymous}).Want(t, 404)
-	for _, flag := range []string{"--https", "--management"} {
-		if p.errors.find("relayhouse: "+flag+": not yet") == "" {
-			t.Errorf("%s: standard error %q", flag, p.errors.snapshot())
-		}
+	if p.errors.find("relayhouse: --management: not yet") == "" {
+		t.Errorf("standard error %q", p.errors.snapshot())
 	}
+}
+
+// TestDevCA: kept from start to start, made anew with a word when it cannot be
+// read.
+func TestDevCA(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ca.pem")
+	var made [3]string
+	for i := range made {
+		if i == 2 {
+			if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, _ := emulatorIn(t, dir)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[i] = string(text)
+		said := p.errors.find("relayhouse: the local CA is made anew") != ""
+		if said != (i == 2) {
+			t.Errorf("start %d: standard error %q", i, p.errors.snapshot())
+		}
+		p.signal(t, syscall.SIGTERM)
+		p.wantExit(t, 0)
+	}
+	if made[0] != made[1] || made[1] == made[2] {
+		t.Errorf("files %q", made)
+	}
+}
+
+// TestDevPorts: each of the two may be turned off, not both.
+func TestDevPorts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ off, on, line, not string }{
+		{"http", "https", "Endpoint=sb://localhost:", "ws://"},
+		{"https", "http", "Endpoint=sb://127.0.0.1:", "wss://"},
+	} {
+		dir := t.TempDir()
+		p := start(t, devArgs(dir, "--"+tt.off, "")...)
+		endpoints := endpointsIn(t, dir)
+		if endpoints[tt.off] != "" || endpoints[tt.on] == "" {
+			t.Errorf("without %s: %v", tt.off, endpoints)
+		}
+		relaytest.Eventually(t, "the last line", func() bool {
+			return p.output.find("/readyz") != "" && p.output.find(tt.line) != ""
+		})
+		if p.output.find(" '"+tt.not) != "" || p.output.find("("+tt.not) != "" {
+			t.Errorf("without %s: %q", tt.off, p.output.snapshot())
+		}
+		p.signal(t, syscall.SIGTERM)
+		p.wantExit(t, 0)
+	}
+	dir := t.TempDir()
+	wantUsage(t, "no port", nil, devArgs(dir, "--http", "", "--https", ""),
+		[]string{"listen.http: want host:port, here or at listen.https"})
 }
 
 // TestDevErrors: the same as for serve, with the flags of dev.

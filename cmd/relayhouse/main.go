@@ -74,7 +74,8 @@ func serveCommand() *cobra.Command {
 		Long: `Run a gateway. Settings come from the file, then from the environment
 (RELAYHOUSE_GATEWAY__ID for gateway.id), then from flags; the last one counts.
 
-SIGHUP reads the namespaces again; entities that are gone are closed.
+SIGHUP reads the namespaces and certificates again; entities that are gone are
+closed. Certificates are also read again when their files change.
 SIGTERM drains: not ready, listeners are sent elsewhere, relayed connections
 live on until drain.timeout. A second SIGTERM ends at once.`,
 		Args: cobra.NoArgs,
@@ -124,7 +125,8 @@ func serve(
 		}
 	}
 	a := n.Addresses()
-	log.Info("ready", slog.String("http", a.HTTP), slog.String("admin", a.Admin))
+	log.Info("ready", slog.String("http", a.HTTP), slog.String("https", a.HTTPS),
+		slog.String("admin", a.Admin))
 	for s := range signals {
 		if s != syscall.SIGHUP {
 			break

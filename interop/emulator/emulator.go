@@ -47,8 +47,8 @@ type Gateway struct {
 func Start(t testing.TB, arguments ...string) *Gateway {
 	t.Helper()
 	dir := t.TempDir()
-	g := start(t, append([]string{"dev", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--data-dir", dir}, arguments...))
+	g := start(t, append([]string{"dev", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0",
+		"--admin", "127.0.0.1:0", "--data-dir", dir}, arguments...))
 	g.await(t, func() bool { return g.readEndpoints(dir) && g.isReady() })
 	return g
 }

@@ -22,8 +22,8 @@ const readyTimeout = 10000; // milliseconds
 /** Starts `relayhouse dev` with more flags, if any; it ends with the test t. */
 async function start(t, flags = []) {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'relayhouse-'));
-  const child = spawn(binary, ['dev', '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0',
-    '--data-dir', data, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary, ['dev', '--http', '127.0.0.1:0', '--https', '127.0.0.1:0',
+    '--admin', '127.0.0.1:0', '--data-dir', data, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (text) => { log += text; });

@@ -43,6 +43,7 @@ var levels = map[string]int{
 	"rendezvous":   1,
 	"namespace":    1,
 	"gatewaystore": 1,
+	"certificate":  1,
 
 	"wsframe":   0,
 	"httphead":  0,
