@@ -256,3 +256,13 @@ func (i *issuer) issue(t *testing.T, serial int64, life time.Duration) (certific
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
 }
+
+// poolOf is a pool of one certificate.
+func poolOf(t *testing.T, der []byte) *x509.CertPool {
+	t.Helper()
+	certificate, err := x509.ParseCertificate(der)
+	must(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate)
+	return pool
+}
