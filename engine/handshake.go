@@ -17,7 +17,7 @@ import (
 
 // handshakeHeld bounds what a peer may send ahead of its handshake, in bytes,
 // beyond the last read: more is left in the kernel. handshakeHello bounds its
-// first message (crypto/tls takes no longer one).
+// first message (crypto/tls takes no longer one); its records may add recordMax.
 const (
 	handshakeHeld  = 32 << 10
 	handshakeHello = 64 << 10
@@ -37,6 +37,7 @@ type handshake struct {
 	resumed  bool
 	outcome  metrics.Handshake // for Closed to count
 	hello    []byte            // what has come, until the handshake begins
+	scan     helloScan         // of hello
 	place    *list.Element     // in the queue; nil unless it waits there
 	pipe     *pipe             // once it has begun
 	layer    recordLayer       // once it has ended well
@@ -66,13 +67,7 @@ func (h *handshake) Data(c *Conn, p []byte) {
 		return
 	}
 	h.hello = append(h.hello, p...)
-	if h.place != nil {
-		if len(h.hello) > handshakeHeld {
-			c.Pause()
-		}
-		return
-	}
-	switch whole, err := wholeHello(h.hello); {
+	switch whole, err := h.scan.whole(h.hello); {
 	case err != nil:
 		const decodeError = 50
 		c.Write(alert(decodeError), recordMax)
@@ -80,34 +75,50 @@ func (h *handshake) Data(c *Conn, p []byte) {
 	case whole:
 		if h.place = h.tls.queue.enter(c.Ref()); h.place == nil {
 			h.begin(c)
+		} else {
+			c.Pause() // it has nothing more to say before it is answered
 		}
 	}
 }
 
-// wholeHello says whether p, whole records and a rest, holds a ClientHello.
-func wholeHello(p []byte) (bool, error) {
-	var message []byte
+// helloScan looks for the end of a ClientHello in what has come so far, each
+// byte once: a peer that sends little at a time must not make much work.
+type helloScan struct {
+	at   int     // where the next record begins
+	size int     // bytes of the message before that
+	head [4]byte // the first of these: type and length
+}
+
+// whole says whether p, whole records and a rest, holds a ClientHello. p begins
+// with what it was before.
+func (s *helloScan) whole(p []byte) (bool, error) {
 	for {
-		n, ok := recordLen(p)
-		if !ok || len(p) > 0 && p[0] != recordHandshake {
-			return false, errHello
-		}
-		if n == 0 || n > len(p) {
+		n, ok := recordLen(p[s.at:])
+		switch {
+		case !ok || s.at < len(p) && p[s.at] != recordHandshake || n == recordHeader:
+			return false, errHello // an empty record is none (RFC 8446, section 5.1)
+		case s.at > handshakeHello+recordMax:
+			return false, errHelloSize
+		case n == 0 || n > len(p)-s.at:
 			return false, nil
 		}
-		message = append(message, p[recordHeader:n]...)
-		p = p[n:]
-		if len(message) < 4 {
+		message := p[s.at+recordHeader : s.at+n]
+		if s.size < len(s.head) {
+			copy(s.head[s.size:], message)
+		}
+		s.size += len(message)
+		s.at += n
+		if s.size < len(s.head) {
 			continue
 		}
 		const clientHello = 1
-		size := int(message[1])<<16 + int(message[2])<<8 + int(message[3])
+		size := int(s.head[1])<<16 + int(s.head[2])<<8 + int(s.head[3])
 		switch {
-		case message[0] != clientHello:
+		case s.head[0] != clientHello:
 			return false, errHello
 		case size > handshakeHello:
 			return false, errHelloSize
-		case len(message) >= 4+size:
+		case s.size >= len(s.head)+size:
 			return true, nil
 		}
 	}
@@ -123,7 +134,7 @@ func (h *handshake) begin(c *Conn) {
 		records := &stdRecords{wire: wire{pipe: pipe, peer: peer}}
 		layer, resumed, err := h.tls.shake(records)
 		h.tls.queue.leave()
-		if err != nil && h.tls.Failed != nil && pipe.failed() == nil {
+		if err != nil && h.tls.Failed != nil && !pipe.ended() {
 			h.tls.Failed(peer, err)
 		}
 		pipe.ref.Post(func(c *Conn) {
@@ -167,7 +178,7 @@ func (h *handshake) secured(c *Conn) {
 	c.secure.hold(l, h.pipe.rest())
 	c.SetRole(metrics.RoleHead)
 	c.handler = l.engine.cfg.Accept(c, h.overload)
-	c.flags &^= paused
+	c.flags &^= paused | eof // an end that was read is met again
 	c.flags |= readable
 	l.read(c)
 }
@@ -177,11 +188,23 @@ func (h *handshake) fail(c *Conn, err error) {
 	if h.pipe == nil && h.tls.Failed != nil {
 		h.tls.Failed(c.peer, err)
 	}
+	if c.flags&eof != 0 {
+		c.Finish(metrics.ClosePeerEOF)
+		return
+	}
 	c.Finish(metrics.CloseTLSFailed)
 }
 
-// Hangup: no handshake goes on without its peer.
-func (h *handshake) Hangup(c *Conn) { c.Close(metrics.ClosePeerEOF) }
+// Hangup: no handshake begins without its peer. One that has begun goes on with
+// what came before the end, which may be all that it needs.
+func (h *handshake) Hangup(c *Conn) {
+	switch {
+	case h.pipe == nil:
+		c.Close(metrics.ClosePeerEOF)
+	case c.flags&eof != 0: // else Resume brings what is left
+		h.pipe.end()
+	}
+}
 
 // Timeout: the handshake took too long.
 func (h *handshake) Timeout(c *Conn) {

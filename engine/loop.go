@@ -272,8 +272,10 @@ func (l *Loop) write(c *Conn, p []byte) (n int, ok bool) {
 	return n, true
 }
 
-// flush writes what c has queued. It returns false when c is gone.
+// flush writes what c has queued. It returns false when c is gone, or another
+// loop's: a handshake may end here, and what has come behind it be handled.
 func (l *Loop) flush(c *Conn) bool {
+	fd := c.fd
 	n, ok := l.write(c, c.block[c.sent:])
 	if !ok {
 		return false
@@ -296,7 +298,7 @@ func (l *Loop) flush(c *Conn) bool {
 	default:
 		c.handler.Drained(c)
 	}
-	return c.flags&gone == 0
+	return l.conns[fd] == c
 }
 
 // discard reads and drops what a finishing connection still receives, until

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -25,6 +26,7 @@ type pipe struct {
 	more   sync.Cond
 	in     []byte
 	paused bool  // the loop does not read until more is asked for
+	last   bool  // nothing follows in
 	err    error // the connection has gone
 }
 
@@ -53,10 +55,19 @@ func (p *pipe) fail(err error) {
 	p.more.Signal()
 }
 
-func (p *pipe) failed() error {
+// end says that the peer has ended its stream.
+func (p *pipe) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.err
+	p.last = true
+	p.more.Signal()
+}
+
+// ended says whether the peer has gone.
+func (p *pipe) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last || p.err != nil
 }
 
 // rest is what came behind the handshake. Only after its end.
@@ -71,6 +82,9 @@ func (p *pipe) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.err == nil && !p.readable() {
+		if p.last {
+			return 0, io.ErrUnexpectedEOF
+		}
 		if p.paused {
 			p.paused = false
 			p.ref.Post(func(c *Conn) {

@@ -65,6 +65,16 @@ func (t *TLS) logging(secrets *tlsrecord.Secrets) *tls.Config {
 	t.tickets.renew(t.Config)
 	cfg := t.Config.Clone()
 	cfg.KeyLogWriter = secrets
+	if choose := cfg.GetConfigForClient; choose != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if chosen != nil {
+				chosen = chosen.Clone() // without keys for tickets it takes those of cfg
+				chosen.KeyLogWriter = secrets
+			}
+			return chosen, err
+		}
+	}
 	return cfg
 }
 

@@ -32,8 +32,7 @@ type TLS struct {
 	// GOMAXPROCS.
 	Workers int
 	// OwnRecords says that TLS 1.3 records are protected by package tlsrecord
-	// after the handshake, not by crypto/tls. Config gets ticket keys then, and
-	// its GetConfigForClient must be nil.
+	// after the handshake, not by crypto/tls. Config gets ticket keys then.
 	OwnRecords bool
 	// NotTLS gives a handler to a connection whose first byte is a letter, so
 	// most likely HTTP, not TLS; nil ends it.

@@ -30,6 +30,7 @@ type process struct {
 	t           *testing.T
 	cmd         *exec.Cmd
 	http, admin string
+	dial        func() (net.Conn, error) // to the port of clients
 }
 
 // startProcess builds the command, once per test, and runs "relayhouse dev" with a
@@ -66,6 +67,7 @@ func startProcess(t *testing.T, nofile int, args ...string) *process {
 			return false
 		}
 		p.http, p.admin = a.HTTP, a.Admin
+		p.dial = func() (net.Conn, error) { return net.Dial("tcp", p.http) }
 		resp, err := http.Get("http://" + p.admin + "/readyz")
 		if err != nil {
 			return false
@@ -114,7 +116,7 @@ type processLeg struct {
 }
 
 func (p *process) upgrade(target string, fields ...string) (*processLeg, string, error) {
-	c, err := net.Dial("tcp", p.http)
+	c, err := p.dial()
 	if err != nil {
 		return nil, "", err
 	}
@@ -168,7 +170,8 @@ func (p *process) relay(control *processLeg) (sender, listener *processLeg, err 
 	if err := json.Unmarshal(f.Payload, &m); err != nil {
 		return nil, nil, err
 	}
-	listener, status, err := p.upgrade(strings.TrimPrefix(m.Accept.Address, "ws://"+p.http))
+	_, target, _ := strings.Cut(m.Accept.Address, "://"+p.http)
+	listener, status, err := p.upgrade(target)
 	if err != nil || !strings.HasPrefix(status, "101") {
 		return nil, nil, errors.Join(err, errors.New(status))
 	}
