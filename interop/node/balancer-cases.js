@@ -223,9 +223,12 @@ const cases = { webSocket, refusal, http, events, upload, download, hangUp, drai
 /** The balancer that the variable RELAY describes, in the place of the gateway. */
 class Relay extends Gateway {
   constructor({ balancer, health, pid, endpoints, row }) {
-    super(balancer, pid, endpoints, true);
-    Object.assign(this, { health, row });
+    super({ http: balancer, https: balancer }, pid);
+    Object.assign(this, { health, row, endpoints });
   }
+
+  /** Everybody comes to the balancer, and it speaks TLS. */
+  base() { return `wss://${this.http}`; }
 
   wantForwarded(headers, address) {
     if (this.row.forwarded === 'gateway') { // it adds to what the sender wrote

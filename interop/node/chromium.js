@@ -2,14 +2,15 @@
 
 // Drives a headless Chromium through its DevTools protocol, over one WebSocket.
 // The browser has an empty profile and resolves no name: it talks to loopback
-// only.
+// only. It trusts the authority of gateway.js as a user's own: by the NSS database
+// of its home.
 
-const { spawn } = require('node:child_process');
+const { spawn, execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const ws = require('ws');
-const { delay, within } = require('./gateway.js');
+const { delay, within, authority } = require('./gateway.js');
 
 const patience = 20000; // milliseconds, for every wait
 const names = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -26,7 +27,7 @@ async function startBrowser(t) {
   if (!command) throw new Error(`none of ${names} is there; see tools/prerequisites`);
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'chromium-'));
   const child = spawn(command, [...flags, `--user-data-dir=${profile}`, 'about:blank'],
-    { stdio: ['ignore', 'ignore', 'pipe'] });
+    { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...homeIn(profile) } });
   let log = '';
   child.stderr.on('data', (text) => { log += text; });
   const exited = new Promise((resolve) => child.on('close', resolve));
@@ -50,6 +51,17 @@ async function startBrowser(t) {
     }
     await delay(20);
   }
+}
+
+/** The environment of a browser that trusts the authority, if there is one. */
+function homeIn(profile) {
+  if (!authority) return {};
+  const database = path.join(profile, '.pki', 'nssdb');
+  fs.mkdirSync(database, { recursive: true });
+  for (const args of [['-N', '--empty-password'], ['-A', '-t', 'C,,', '-n', 'ca', '-i', authority]]) {
+    execFileSync('certutil', ['-d', `sql:${database}`, ...args], { stdio: 'pipe' });
+  }
+  return { HOME: profile };
 }
 
 class Browser {

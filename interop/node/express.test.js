@@ -43,7 +43,7 @@ for (const entity of [authenticated, anonymous]) {
       const { via, ...seen } = JSON.parse(got.body);
       assert.deepEqual(seen, { method: 'GET', originalUrl: `/${entity}/seen/it?a=1&b=x%20y`,
         baseUrl: `/${entity}`, params: { name: 'it' }, query: { a: '1', b: 'x y' },
-        hostname: '127.0.0.1', host: gateway.http, app: 'value' }, name);
+        hostname: '127.0.0.1', host: gateway.host, app: 'value' }, name);
       assert.match(via, /^1\.1 127\.0\.0\.1(:\d+)?$/);
       assert.equal(got.headers['x-powered-by'], 'Express');
       assert.match(got.headers['content-type'], /^application\/json/);
@@ -66,7 +66,7 @@ test('items 35, 38, 40: forms and JSON, small, large and in chunks', async (t) =
       for (const [type, body] of [['application/x-www-form-urlencoded', form],
         ['application/json', json]]) {
         for (const options of [{ body }, { pieces: [body] }]) {
-          if (options.pieces && send === viaCurl) continue; // it sends no type then
+          if (options.pieces && name.startsWith('curl')) continue; // it sends no type then
           const got = await send(gateway.url(anonymous, '/body'), { method: 'POST',
             headers: { 'Content-Type': type }, ...options });
           assert.equal(got.status, 201, name);

@@ -1,6 +1,12 @@
 'use strict';
 
-// Starts the gateway under test for one test, and speaks of its addresses.
+// Starts the gateway under test for one test, and speaks of its addresses. By
+// the environment, which tls.test.js sets, clients come over TLS:
+//
+//   RELAYHOUSE_TLS       "listener", "sender" or "listener,sender": who does
+//   RELAYHOUSE_FLAGS     more flags for every gateway, separated by blanks
+//   NODE_EXTRA_CA_CERTS  ca.pem of an authority, with ca-key.pem beside it, by
+//                        which gateways get their certificates
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -19,11 +25,20 @@ const anonymous = 'unauthenticated';
 
 const readyTimeout = 10000; // milliseconds
 
+const overTLS = (process.env.RELAYHOUSE_TLS || '').split(',').filter(Boolean);
+const moreFlags = (process.env.RELAYHOUSE_FLAGS || '').split(' ').filter(Boolean);
+const authority = process.env.NODE_EXTRA_CA_CERTS;
+
 /** Starts `relayhouse dev` with more flags, if any; it ends with the test t. */
 async function start(t, flags = []) {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'relayhouse-'));
+  if (overTLS.length > 0) {
+    for (const file of ['ca.pem', 'ca-key.pem']) {
+      fs.copyFileSync(path.join(path.dirname(authority), file), path.join(data, file));
+    }
+  }
   const child = spawn(binary, ['dev', '--http', '127.0.0.1:0', '--https', '127.0.0.1:0',
-    '--admin', '127.0.0.1:0', '--data-dir', data, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    '--admin', '127.0.0.1:0', '--data-dir', data, ...moreFlags, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (text) => { log += text; });
@@ -46,18 +61,20 @@ async function start(t, flags = []) {
     }
     await delay(20);
   }
-  const endpoints = JSON.parse(fs.readFileSync(file, 'utf8'));
-  return new Gateway(endpoints.http, child.pid, endpoints);
+  return new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')), child.pid);
 }
 
 /**
- * A gateway under an address, host:port: its own, or that of a balancer, which is
- * secure. The endpoints are the gateway's own addresses by name.
+ * A running gateway: http is the address of its plain port, https that of its
+ * port with TLS; host is the one that senders use.
  */
 class Gateway {
-  constructor(http, pid, endpoints, secure = false) {
-    Object.assign(this, { http, pid, endpoints, secure });
+  constructor(endpoints, pid) {
+    const { http, https } = endpoints;
+    Object.assign(this, { http, https, pid, endpoints });
   }
+
+  get host() { return overTLS.includes('sender') ? this.https : this.http; }
 
   /** The most memory that the process has had so far, in MiB; Linux tells. */
   memoryMax() {
@@ -65,18 +82,16 @@ class Gateway {
     return Math.round(Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)[1]) / 1024);
   }
 
-  /** The address of an entity; query is what follows the question mark. */
-  uri(entity, query) {
-    return `${this.secure ? 'wss' : 'ws'}://${this.http}/$hc/${entity}?${query}`;
-  }
-
-  listenUri(entity) { return this.uri(entity, 'sb-hc-action=listen'); }
+  /** The address of an entity for senders; query is what follows the question mark. */
+  uri(entity, query) { return `${this.base('sender')}/$hc/${entity}?${query}`; }
+  listenUri(entity) { return `${this.base('listener')}/$hc/${entity}?sb-hc-action=listen`; }
   connectUri(entity) { return this.uri(entity, 'sb-hc-action=connect'); }
 
+  /** What addresses begin with for "listener" or "sender", as each uses it. */
+  base(role) { return overTLS.includes(role) ? `wss://${this.https}` : `ws://${this.http}`; }
+
   /** The address for relayed HTTP; rest is a suffix, a query or both. */
-  url(entity, rest = '') {
-    return `${this.secure ? 'https' : 'http'}://${this.http}/${entity}${rest}`;
-  }
+  url(entity, rest = '') { return `http${this.base('sender').slice(2)}/${entity}${rest}`; }
 
   /** The headers that a sender of HTTP needs for the entity. */
   authorization(entity) {
@@ -103,4 +118,5 @@ function within(milliseconds, what, promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-module.exports = { start, Gateway, delay, within, authenticated, anonymous };
+module.exports = { start, Gateway, delay, within, authenticated, anonymous, binary, authority, overTLS,
+  moreFlags };

@@ -351,7 +351,7 @@ test('items 46, 47, 69: headers of requests and responses', async (t) => {
   const { headers } = seen[0];
   assert.equal(headers['x-multi'], 'requestValue1, requestValue2');
   assert.equal(headers['x-punctuation'], '!"#$%&\'()*+,-./:;<=>?@');
-  assert.equal(headers.host, gateway.http);
+  assert.equal(headers.host, gateway.host);
   assert.match(headers.via, /^1\.0 fred, 1\.1 127\.0\.0\.1(:\d+)?$/);
   for (const name of ['connection', 'x-hop', 'te', 'content-length', 'transfer-encoding']) {
     assert.equal(headers[name], undefined, `${name} belongs to one hop`);
@@ -443,7 +443,7 @@ test('items 52, 72: every status for GET and POST, those without a body too', as
     for (const status of statuses) {
       if (send === viaFetch && status === 407) continue; // it makes an error of its own
       for (const options of [{ method: 'GET' }, { method: 'POST', body: 'x' }]) {
-        if (send === viaCurl && options.body) continue; // a process each takes its time
+        if (name.startsWith('curl') && options.body) continue; // a process each takes its time
         const what = `${options.method} ${status} by ${name}`;
         const got = await send(gateway.url(anonymous, `?status=${status}`),
           { ...options, agent });

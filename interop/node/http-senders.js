@@ -17,7 +17,7 @@ const http = require('node:http');
 const https = require('node:https');
 const net = require('node:net');
 const { ReadableStream } = require('node:stream/web');
-const { within } = require('./gateway.js');
+const { within, authority, overTLS, moreFlags } = require('./gateway.js');
 
 const patience = 30000; // milliseconds, for every request
 
@@ -84,6 +84,7 @@ function openRequest(url, { method = 'GET', headers = {}, body, pieces, agent, p
 async function viaCurl(url, { method = 'GET', headers = {}, body, pieces, args = [] } = {}) {
   const command = ['-sS', '-i', '--noproxy', '*', '--globoff', '--path-as-is', '--http1.1',
     '--max-time', String(patience / 1000), ...args];
+  if (authority) command.push('--cacert', authority);
   if (method === 'HEAD') command.push('--head');
   else command.push('-X', method);
   for (const [name, value] of Object.entries(headers)) command.push('-H', `${name}: ${value}`);
@@ -170,7 +171,8 @@ function run(command, args, input, options = {}) {
 
 /** An agent that keeps one connection alive; it ends with the test t. */
 function keepAlive(t, maxSockets = 1) {
-  const agent = new http.Agent({ keepAlive: true, maxSockets });
+  const { Agent } = overTLS.includes('sender') ? https : http;
+  const agent = new Agent({ keepAlive: true, maxSockets });
   t.after(() => agent.destroy());
   return agent;
 }
@@ -192,6 +194,14 @@ function sha256(bytes) {
 
 /** All senders by name. */
 const senders = { fetch: viaFetch, 'http.request': viaHttp, curl: viaCurl };
+if (overTLS.includes('sender')) {
+  const curls = { 'curl, TLS 1.3': ['--tlsv1.3'], 'curl, HTTP/2 offered': ['--http2'] };
+  if (!moreFlags.includes('1.3')) curls['curl, TLS 1.2'] = ['--tls-max', '1.2'];
+  for (const [name, args] of Object.entries(curls)) {
+    senders[name] = (url, options = {}) => viaCurl(url,
+      { ...options, args: [...args, ...(options.args || [])] });
+  }
+}
 
 module.exports = { senders, viaFetch, viaHttp, viaCurl, viaSocket, openRequest, run, keepAlive,
   pattern, sha256 };

@@ -97,7 +97,7 @@ test('items 5, 28, 68: headers and query of the sender reach the listener', asyn
   assert.equal(accept.remoteEndpoint.address, '127.0.0.1');
   assert.equal(typeof accept.remoteEndpoint.port, 'number');
   assert.ok(addresses[0].includes(`/$hc/${authenticated}?foo=bar&x=%20y&`), addresses[0]);
-  assert.ok(addresses[0].startsWith(`ws://${gateway.http}/`), addresses[0]);
+  assert.ok(addresses[0].startsWith(`${gateway.base('listener')}/`), addresses[0]);
   sender.socket.terminate();
 });
 
