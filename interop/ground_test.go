@@ -19,18 +19,23 @@ import (
 // onBothLegs runs a test with each leg as the one under test; open gives a new
 // relayed connection each time, the end under test first.
 func onBothLegs(t *testing.T, test func(t *testing.T, open func() (tested, other *framer.Conn))) {
-	for _, leg := range []string{"sender leg", "rendezvous leg"} {
-		t.Run(leg, func(t *testing.T) {
-			g := emulator.Start(t)
-			c := listen(t, g, framerPeer, emulator.Anonymous)
-			test(t, func() (tested, other *framer.Conn) {
-				s, l := relayOn(t, g, c, framerPeer, emulator.Anonymous)
-				if leg == "sender leg" {
-					return raw(s), raw(l)
-				}
-				return raw(l), raw(s)
+	for _, mode := range emulator.Modes {
+		if mode.Listener != mode.Sender {
+			continue
+		}
+		for _, leg := range []string{"sender leg", "rendezvous leg"} {
+			t.Run(join(mode.Name, leg), func(t *testing.T) {
+				g := emulator.StartMode(t, mode)
+				c := listen(t, g, framerPeer, emulator.Anonymous)
+				test(t, func() (tested, other *framer.Conn) {
+					s, l := relayOn(t, g, c, framerPeer, emulator.Anonymous)
+					if leg == "sender leg" {
+						return raw(s), raw(l)
+					}
+					return raw(l), raw(s)
+				})
 			})
-		})
+		}
 	}
 }
 

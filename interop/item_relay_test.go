@@ -59,20 +59,22 @@ func halfClose(t *testing.T, a, b *framer.Conn) {
 }
 
 func TestItem02SenderHalfCloses(t *testing.T) {
-	g := emulator.Start(t)
-	forEachEntity(t, func(t *testing.T, entity string) {
-		s, l, _ := rawRelay(t, g, entity)
-		halfClose(t, s, l)
+	forEachMode(t, func(t *testing.T, g *emulator.Gateway) {
+		forEachEntity(t, func(t *testing.T, entity string) {
+			s, l, _ := rawRelay(t, g, entity)
+			halfClose(t, s, l)
+		})
 	})
 }
 
 func TestItem03ListenerHalfCloses(t *testing.T) {
-	g := emulator.Start(t)
-	forEachEntity(t, func(t *testing.T, entity string) {
-		s, l, _ := rawRelay(t, g, entity)
-		send(t, l, framer.Message(framer.Binary, pattern(2048)))
-		wantMessage(t, s, framer.Binary, pattern(2048))
-		halfClose(t, l, s)
+	forEachMode(t, func(t *testing.T, g *emulator.Gateway) {
+		forEachEntity(t, func(t *testing.T, entity string) {
+			s, l, _ := rawRelay(t, g, entity)
+			send(t, l, framer.Message(framer.Binary, pattern(2048)))
+			wantMessage(t, s, framer.Binary, pattern(2048))
+			halfClose(t, l, s)
+		})
 	})
 }
 
@@ -165,28 +167,30 @@ func TestItem07ListenerAborts(t *testing.T) {
 }
 
 func TestItem08EitherSideDrops(t *testing.T) {
-	g := emulator.Start(t)
 	ends := []struct {
 		name string
 		drop func(c *framer.Conn)
 	}{
 		{"reset", (*framer.Conn).Abort},
 		{"fin", (*framer.Conn).Close},
+		{"fin without close_notify", (*framer.Conn).Cut},
 		{"reset in a frame", func(c *framer.Conn) {
 			_ = c.SendBytes(framer.AppendHeader(nil, framer.Message(framer.Binary, nil), 1000))
 			c.Abort()
 		}},
 	}
-	for _, end := range ends {
-		t.Run(end.name, func(t *testing.T) {
-			s, l, c := rawRelay(t, g, emulator.Anonymous)
-			end.drop(s)
-			wantCut(t, l)
-			sender, listener := relayOn(t, g, c, framerPeer, emulator.Anonymous)
-			end.drop(raw(listener))
-			wantCut(t, raw(sender))
-		})
-	}
+	forEachMode(t, func(t *testing.T, g *emulator.Gateway) {
+		for _, end := range ends {
+			t.Run(end.name, func(t *testing.T) {
+				s, l, c := rawRelay(t, g, emulator.Anonymous)
+				end.drop(s)
+				wantCut(t, l)
+				sender, listener := relayOn(t, g, c, framerPeer, emulator.Anonymous)
+				end.drop(raw(listener))
+				wantCut(t, raw(sender))
+			})
+		}
+	})
 }
 
 func TestItem09SenderAbortsBeforeAccept(t *testing.T) {

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,8 +88,9 @@ func dialCoder(address string, header http.Header, subprotocols ...string) (
 	conn, *answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), peerTimeoutDial)
 	defer cancel()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: emulator.TLS(address)}}
 	c, response, err := coder.Dial(ctx, address, &coder.DialOptions{
-		HTTPHeader: header, Subprotocols: subprotocols})
+		HTTPClient: client, HTTPHeader: header, Subprotocols: subprotocols})
 	if err != nil {
 		return nil, answerOf(response), err
 	}
@@ -132,7 +134,8 @@ type gorillaConn struct{ c *gorilla.Conn }
 
 func dialGorilla(address string, header http.Header, subprotocols ...string) (
 	conn, *answer, error) {
-	dialer := gorilla.Dialer{Subprotocols: subprotocols, HandshakeTimeout: peerTimeoutDial}
+	dialer := gorilla.Dialer{Subprotocols: subprotocols, HandshakeTimeout: peerTimeoutDial,
+		TLSClientConfig: emulator.TLS(address)}
 	c, response, err := dialer.Dial(address, header)
 	if err != nil {
 		return nil, answerOf(response), err
@@ -203,7 +206,7 @@ func dialFramer(address string, header http.Header, subprotocols ...string) (
 	if len(subprotocols) > 0 {
 		lines = append(lines, "Sec-WebSocket-Protocol: "+strings.Join(subprotocols, ", "))
 	}
-	c, response, err := framer.Dial(address, lines...)
+	c, response, err := framer.DialTLS(emulator.TLS(address), address, lines...)
 	if response == nil {
 		return nil, nil, err
 	}
@@ -297,14 +300,38 @@ func forEachPeer(t *testing.T, test func(t *testing.T, g *emulator.Gateway, p pe
 }
 
 // forEachPair runs a test for every library as sender with every library as
-// listener, each pair with a gateway of its own.
+// listener, each pair with a gateway of its own, without TLS and with it on both
+// sides; for every library once in the other modes.
 func forEachPair(t *testing.T,
 	test func(t *testing.T, g *emulator.Gateway, sender, listener peer)) {
-	for _, sender := range allPeers {
-		for _, listener := range allPeers {
-			t.Run("sender="+sender.name+"/listener="+listener.name, func(t *testing.T) {
-				test(t, emulator.Start(t), sender, listener)
-			})
+	for m, mode := range emulator.Modes {
+		for i, sender := range allPeers {
+			for j, listener := range allPeers {
+				if m > 1 && (i+m)%len(allPeers) != j {
+					continue
+				}
+				name := "sender=" + sender.name + "/listener=" + listener.name
+				t.Run(join(mode.Name, name), func(t *testing.T) {
+					test(t, emulator.StartMode(t, mode), sender, listener)
+				})
+			}
 		}
 	}
+}
+
+// forEachMode runs a test in every mode, each with a gateway of its own.
+func forEachMode(t *testing.T, test func(t *testing.T, g *emulator.Gateway)) {
+	for _, mode := range emulator.Modes {
+		t.Run(cmp.Or(mode.Name, "plain"), func(t *testing.T) {
+			test(t, emulator.StartMode(t, mode))
+		})
+	}
+}
+
+// join makes the name of a part of a test.
+func join(mode, name string) string {
+	if mode == "" {
+		return name
+	}
+	return mode + "/" + name
 }

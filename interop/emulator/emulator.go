@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -36,19 +38,48 @@ const readyTimeout = 10 * time.Second
 // Gateway is one running process.
 type Gateway struct {
 	HTTP  string // host:port of the public port
+	HTTPS string // host:port of the public port with TLS
 	Admin string // host:port of /readyz and the like
+	CA    string // file of the authority that clients of HTTPS trust
 
+	mode    Mode
 	command *exec.Cmd
 	log     *logBuffer
 	exited  chan struct{} // closed when the process has ended
 }
 
+// Mode says which clients come over TLS. The zero Mode is none.
+type Mode struct {
+	Name             string // "" = nobody over TLS
+	Listener, Sender bool
+	Own              bool // the gateway has its own record layer
+}
+
+// Modes are all modes, the one without TLS first.
+var Modes = []Mode{
+	{},
+	{Name: "TLS", Listener: true, Sender: true},
+	{Name: "TLS listener", Listener: true},
+	{Name: "TLS sender", Sender: true},
+	{Name: "TLS own records", Listener: true, Sender: true, Own: true},
+}
+
 // Start runs `relayhouse dev` with extra arguments.
 func Start(t testing.TB, arguments ...string) *Gateway {
 	t.Helper()
+	return StartMode(t, Mode{}, arguments...)
+}
+
+// StartMode is Start for clients that come as the mode says.
+func StartMode(t testing.TB, mode Mode, arguments ...string) *Gateway {
+	t.Helper()
+	if mode.Own {
+		arguments = append(arguments, "--tls-record-layer", "own", "--tls-min-version", "1.3")
+	}
 	dir := t.TempDir()
 	g := start(t, append([]string{"dev", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0",
 		"--admin", "127.0.0.1:0", "--data-dir", dir}, arguments...))
+	g.mode, g.CA = mode, filepath.Join(dir, "ca.pem")
 	g.await(t, func() bool { return g.readEndpoints(dir) && g.isReady() })
 	return g
 }
@@ -157,12 +188,38 @@ func (g *Gateway) readEndpoints(dir string) bool {
 	if err != nil {
 		return false
 	}
-	var endpoints struct{ HTTP, Admin string }
+	var endpoints struct{ HTTP, HTTPS, Admin string }
 	if json.Unmarshal(text, &endpoints) != nil {
 		return false
 	}
-	g.HTTP, g.Admin = endpoints.HTTP, endpoints.Admin
+	g.HTTP, g.HTTPS, g.Admin = endpoints.HTTP, endpoints.HTTPS, endpoints.Admin
+	authority, err := os.ReadFile(g.CA)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(authority) {
+		return false
+	}
+	configs.Store(g.HTTPS, &tls.Config{RootCAs: roots, ServerName: "localhost"})
 	return g.HTTP != "" && g.Admin != ""
+}
+
+// configs has what clients of each gateway need for TLS, a *tls.Config by host.
+var configs sync.Map
+
+// TLS returns how clients come to an address that begins with wss:// or https://,
+// and nil for others.
+func TLS(address string) *tls.Config {
+	scheme, rest, _ := strings.Cut(address, "://")
+	if scheme != "wss" && scheme != "https" {
+		return nil
+	}
+	host := rest
+	if at := strings.IndexAny(rest, "/?"); at >= 0 {
+		host = rest[:at]
+	}
+	if cfg, ok := configs.Load(host); ok {
+		return cfg.(*tls.Config).Clone()
+	}
+	return &tls.Config{} // of no gateway here: it will not be trusted
 }
 
 func (g *Gateway) isReady() bool {
@@ -176,9 +233,17 @@ func (g *Gateway) isReady() bool {
 }
 
 // URL returns the WebSocket address of a path below /$hc/, with a query:
-// URL("hc1", "sb-hc-action=listen").
+// URL("hc1", "sb-hc-action=listen"). Scheme and port are those of the mode, by
+// the action.
 func (g *Gateway) URL(path, query string) string {
+	secure := g.mode.Sender
+	if strings.HasPrefix(query, "sb-hc-action=listen") {
+		secure = g.mode.Listener
+	}
 	address := "ws://" + g.HTTP + "/$hc/" + path
+	if secure {
+		address = "wss://" + g.HTTPS + "/$hc/" + path
+	}
 	if query != "" {
 		address += "?" + query
 	}

@@ -2,7 +2,9 @@ package framer
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -57,7 +59,14 @@ func (r *Response) Values(name string) []string {
 // Conn is one WebSocket connection, after a 101.
 type Conn struct {
 	tcp    *net.TCPConn
+	stream stream // tcp, or TLS over it
 	reader *bufio.Reader
+}
+
+// stream is what a *net.TCPConn and a *tls.Conn have in common.
+type stream interface {
+	net.Conn
+	CloseWrite() error
 }
 
 // key is the Sec-WebSocket-Key of every handshake: 16 fixed bytes.
@@ -93,15 +102,24 @@ func sameName(line, other string) bool {
 // with extra header lines as in Request. When the gateway refuses, the Conn is
 // nil and the Response says why.
 func Dial(address string, extra ...string) (*Conn, *Response, error) {
-	rest, ok := strings.CutPrefix(address, "ws://")
+	return DialTLS(nil, address, extra...)
+}
+
+// DialTLS is Dial for "wss://"; without a configuration, for "ws://".
+func DialTLS(cfg *tls.Config, address string, extra ...string) (*Conn, *Response, error) {
+	scheme := "ws://"
+	if cfg != nil {
+		scheme = "wss://"
+	}
+	rest, ok := strings.CutPrefix(address, scheme)
 	if !ok {
-		return nil, nil, fmt.Errorf("dial %q: want a ws:// address", address)
+		return nil, nil, fmt.Errorf("dial %q: want a %s address", address, scheme)
 	}
 	host, target := rest, "/"
 	if at := strings.IndexAny(rest, "/?"); at >= 0 {
 		host, target = rest[:at], rest[at:]
 	}
-	c, err := Connect(host)
+	c, err := ConnectTLS(cfg, host)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,7 +145,26 @@ func Connect(host string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{tcp: nc.(*net.TCPConn), reader: bufio.NewReader(nc)}, nil
+	tcp := nc.(*net.TCPConn)
+	return &Conn{tcp: tcp, stream: tcp, reader: bufio.NewReader(tcp)}, nil
+}
+
+// ConnectTLS is Connect with a TLS handshake; without one if there is no
+// configuration.
+func ConnectTLS(cfg *tls.Config, host string) (*Conn, error) {
+	c, err := Connect(host)
+	if err != nil || cfg == nil {
+		return c, err
+	}
+	secure := tls.Client(c.tcp, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		c.Abort()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.stream, c.reader = secure, bufio.NewReader(secure)
+	return c, nil
 }
 
 func checkAccept(response *Response) error {
@@ -143,7 +180,7 @@ func checkAccept(response *Response) error {
 // ReadResponse reads one response head, strictly: CRLF, no folding, a colon in
 // every line.
 func (c *Conn) ReadResponse() (*Response, error) {
-	if err := c.tcp.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	if err := c.stream.SetReadDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return nil, err
 	}
 	var head []byte
@@ -189,19 +226,19 @@ func (c *Conn) Send(frames ...Frame) error {
 
 // SendBytes writes bytes as they are.
 func (c *Conn) SendBytes(wire []byte) error {
-	if err := c.tcp.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := c.stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	_, err := c.tcp.Write(wire)
+	_, err := c.stream.Write(wire)
 	return err
 }
 
 // SendSome writes as many of the bytes as the gateway takes within that time.
 func (c *Conn) SendSome(wire []byte, within time.Duration) (n int, err error) {
-	if err := c.tcp.SetWriteDeadline(time.Now().Add(within)); err != nil {
+	if err := c.stream.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return 0, err
 	}
-	n, err = c.tcp.Write(wire)
+	n, err = c.stream.Write(wire)
 	if IsTimeout(err) {
 		err = nil
 	}
@@ -216,7 +253,7 @@ func (c *Conn) Receive() (Frame, error) {
 
 // ReceiveWithin is Receive with another timeout.
 func (c *Conn) ReceiveWithin(timeout time.Duration) (Frame, error) {
-	if err := c.tcp.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+	if err := c.stream.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return Frame{}, err
 	}
 	return Read(c.reader)
@@ -224,7 +261,7 @@ func (c *Conn) ReceiveWithin(timeout time.Duration) (Frame, error) {
 
 // ReceiveHeader reads a frame's header only; ReceiveBytes reads its payload.
 func (c *Conn) ReceiveHeader() (f Frame, length uint64, err error) {
-	if err := c.tcp.SetReadDeadline(time.Now().Add(ReadTimeout)); err != nil {
+	if err := c.stream.SetReadDeadline(time.Now().Add(ReadTimeout)); err != nil {
 		return f, 0, err
 	}
 	return ReadHeader(c.reader)
@@ -232,7 +269,7 @@ func (c *Conn) ReceiveHeader() (f Frame, length uint64, err error) {
 
 // ReceiveBytes reads exactly n bytes.
 func (c *Conn) ReceiveBytes(n int) ([]byte, error) {
-	if err := c.tcp.SetReadDeadline(time.Now().Add(ReadTimeout)); err != nil {
+	if err := c.stream.SetReadDeadline(time.Now().Add(ReadTimeout)); err != nil {
 		return nil, err
 	}
 	p := make([]byte, n)
@@ -250,11 +287,15 @@ func IsEnd(err error) bool {
 // IsTimeout says whether err means that nothing came.
 func IsTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// HalfClose sends a FIN; reading goes on.
-func (c *Conn) HalfClose() error { return c.tcp.CloseWrite() }
+// HalfClose sends a FIN, or over TLS a close_notify; reading goes on.
+func (c *Conn) HalfClose() error { return c.stream.CloseWrite() }
 
-// Close ends the TCP connection with a FIN, without a Close frame.
-func (c *Conn) Close() { _ = c.tcp.Close() }
+// Close ends the connection with a FIN, over TLS behind a close_notify, without a
+// Close frame.
+func (c *Conn) Close() { _ = c.stream.Close() }
+
+// Cut ends the TCP connection with a FIN, over TLS without a close_notify.
+func (c *Conn) Cut() { _ = c.tcp.Close() }
 
 // Abort ends the TCP connection with a reset.
 func (c *Conn) Abort() {
