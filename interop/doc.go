@@ -18,6 +18,9 @@
 //     the official listeners does (http_reply_test.go)
 //   - node: the npm packages hyco-ws, hyco-https, ws and websocket, Express
 //     and autocannon, and curl, Chromium, ab and wrk, as node:test scripts
+//   - ground_tls_test.go: TLS itself, with openssl as sender. Gateways of the Go
+//     tests have an emulator.Mode, which says who comes over TLS; node's
+//     tls.test.js runs the other files over TLS
 //   - results prints the table at the end of `make interop`
 //
 // The package holds tests only and may change.

@@ -277,6 +277,8 @@ func suiteOf(t test) string {
 		return "go: items of the conformance list"
 	case strings.HasPrefix(t.name, "TestGroundControl"):
 		return "go: ground, control channel"
+	case strings.HasPrefix(t.name, "TestGroundTLS"):
+		return "go: ground, TLS"
 	case strings.Contains(t.name, "/sender_leg"):
 		return "go: ground, sender leg"
 	case strings.Contains(t.name, "/rendezvous_leg"):
