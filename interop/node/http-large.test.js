@@ -8,7 +8,7 @@ const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
-const { start, delay, within, anonymous } = require('./gateway.js');
+const { start, delay, within, anonymous, authority } = require('./gateway.js');
 const { viaHttp, openRequest, keepAlive, pattern, sha256 } = require('./http-senders.js');
 const { httpsListener, rawListener, bodyOf } = require('./http-listeners.js');
 
@@ -137,7 +137,8 @@ test('items 39, 59: 100 MiB from hyco-https to curl, all written at once', async
     for (const piece of pieces) response.write(piece);
     response.end();
   });
-  const curl = spawn('curl', ['-sS', '--noproxy', '*', '--max-time', '60',
+  const trust = authority ? ['--cacert', authority] : [];
+  const curl = spawn('curl', ['-sS', '--noproxy', '*', '--max-time', '60', ...trust,
     gateway.url(anonymous)], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => curl.kill('SIGKILL'));
   const hash = crypto.createHash('sha256');
