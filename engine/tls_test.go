@@ -528,3 +528,20 @@ func TestTLSUnreadAnswers(t *testing.T) {
 		})
 	}
 }
+
+// TestTLSBareEnd: a client that ends its stream without a close_notify gets what
+// it has asked for before, and the end.
+func TestTLSBareEnd(t *testing.T) {
+	for _, transport := range []string{tls12, tls13, own} {
+		_, addr := runPort(t, engine.Config{Accept: newEcho().accept, Loops: 1}, portOf(transport), transport)
+		for _, size := range []int{1, 1000, 100_000} {
+			c := dialEcho(t, addr, clientConfig(transport), nil)
+			p := random(size, 1)
+			c.Write(p)
+			c.NetConn().(*net.TCPConn).CloseWrite()
+			if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, p) {
+				t.Errorf("%s: %d of %d bytes, %v", transport, len(got), size, err)
+			}
+		}
+	}
+}

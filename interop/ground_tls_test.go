@@ -326,8 +326,7 @@ func TestGroundTLSCloseNotify(t *testing.T) {
 	}
 }
 
-// TestGroundTLSDownload: 200 MiB arrive as they were, to a reader that stops now
-// and then, and what is not read waits in the kernels.
+// TestGroundTLSDownload: 200 MiB arrive as they were, over TLS on both sides.
 func TestGroundTLSDownload(t *testing.T) {
 	const piece, count = 1 << 20, 200
 	forEachLayer(t, func(t *testing.T, g *emulator.Gateway, _ bool) {

@@ -27,24 +27,39 @@ const folders = ['haproxy', 'nginx', 'caddy'];
 //   forwarded:   "gateway" if it is the gateway that adds X-Forwarded-For, for want of HTTP in
 //                the balancer
 //   without:     cases that have no meaning there
+//   port:        of the gateway, "https" where TLS ends there
+//   mode:        for the test's name, where a file has two
+//   demands:     the gateway wants a PROXY protocol header of everybody
+// Senders' addresses come in a PROXY protocol header or in X-Forwarded-For: either way the
+// gateway believes the balancer, and the listener is told the sender's.
+const trusted = ['--http-trusted-proxies', '127.0.0.1'];
+const headers = ['--proxy-protocol-networks', '127.0.0.1'];
+const forwarded = ['--http-forwarded', 'x-forwarded'];
 const balancers = [
-  { file: 'haproxy/http.cfg', keepsReason: true },
-  { file: 'nginx/http.conf', keepsReason: true, readyz: true },
-  { file: 'caddy/Caddyfile' },
+  { file: 'haproxy/http.cfg', keepsReason: true, flags: trusted },
+  { file: 'haproxy/http.cfg', mode: ' with PROXY headers', keepsReason: true, flags: headers,
+    demands: true, env: { SEND_PROXY_V2: '1' } },
+  { file: 'haproxy/tcp.cfg', keepsReason: true, forwarded: 'gateway', port: 'https',
+    demands: true, flags: [...headers, ...forwarded] },
+  { file: 'nginx/http.conf', keepsReason: true, readyz: true, flags: trusted },
+  { file: 'nginx/stream.conf', keepsReason: true, forwarded: 'gateway', without: ['drain'],
+    demands: true, flags: [...headers, ...forwarded] },
+  { file: 'caddy/Caddyfile', flags: trusted },
 ];
 
 for (const row of balancers) {
-  test(`balancer ${row.file}`, async (t) => {
+  const title = `balancer ${row.file}${row.mode || ''}`;
+  test(title, async (t) => {
     // The gateway still serves while it drains, for longer than the test.
     const gateway = await start(t, ['--gateway-advertised-scheme', 'wss', '--drain-delay', '5m',
       ...[...cases, 'drain-ws'].flatMap((entity) => ['--hyco', `${entity}:anonymous`]),
       ...row.flags || []]);
-    const { balancer, health, ca } = await startBalancer(t, row, gateway.endpoints);
+    const { balancer, health, ca } = await startBalancer(t, row, gateway);
     const { pid, endpoints } = gateway;
     const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca,
       RELAY: JSON.stringify({ balancer, health, pid, endpoints, row }) };
     for (const name of cases.filter((one) => !row.without?.includes(one))) {
-      await t.test(`balancer ${row.file}: ${name}`, async () => {
+      await t.test(`${title}: ${name}`, async () => {
         const { code, stderr } = await run(process.execPath,
           ['--no-deprecation', path.join(__dirname, 'balancer-cases.js'), name], '', { env });
         assert.equal(code, 0, stderr);
@@ -82,12 +97,12 @@ function filesOf(directory) {
  * Starts the balancer of a row in front of a gateway; it ends with the test t. The result
  * has its address, where nginx passes /readyz on, and the file of its CA.
  */
-async function startBalancer(t, { file, env }, endpoints) {
+async function startBalancer(t, { file, env, port = 'http' }, { endpoints, data }) {
   const directory = folder(t);
   const balancer = `127.0.0.1:${await freePort()}`;
   const health = `127.0.0.1:${await freePort()}`;
   const child = spawn(path.join(deploy, 'try'), [file], { stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, BALANCER: balancer, HEALTH: health, GATEWAY: endpoints.http,
+    env: { ...process.env, BALANCER: balancer, HEALTH: health, GATEWAY: endpoints[port],
       ADMIN: endpoints.admin, TRY_DIR: directory, ...env } });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -106,7 +121,8 @@ async function startBalancer(t, { file, env }, endpoints) {
     }
     await delay(20);
   }
-  return { balancer, health, ca: path.join(directory, 'ca.pem') };
+  const ends = port === 'https' ? data : directory; // who ends TLS has the authority
+  return { balancer, health, ca: path.join(ends, 'ca.pem') };
 }
 
 /** Whether something listens at an address. */

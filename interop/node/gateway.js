@@ -61,7 +61,9 @@ async function start(t, flags = []) {
     }
     await delay(20);
   }
-  return new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')), child.pid);
+  const gateway = new Gateway(JSON.parse(fs.readFileSync(file, 'utf8')), child.pid);
+  gateway.data = data;
+  return gateway;
 }
 
 /**
@@ -118,5 +120,5 @@ function within(milliseconds, what, promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-module.exports = { start, Gateway, delay, within, authenticated, anonymous, binary, authority, overTLS,
-  moreFlags };
+module.exports = { start, Gateway, delay, within, authenticated, anonymous, binary, authority,
+  overTLS, moreFlags };
