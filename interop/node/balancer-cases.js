@@ -77,8 +77,8 @@ async function http(relay, entity) {
   });
   const body = pattern(MiB);
   const [host, port] = relay.http.split(':');
-  // A name of the certificate: the emulator's own is for this machine only.
-  const name = relay.row.port === 'https' ? 'one.localhost' : 'relay.example.com';
+  // A name in the certificate: the emulator's own is for this machine only.
+  const name = relay.row.port === 'https' ? 'localhost' : 'relay.example.com';
   const headers = { 'X-Forwarded-For': '192.0.2.66', 'X-Forwarded-Proto': 'gopher' };
   const options = { method: 'POST', headers, localAddress: otherAddress };
   const curl = ['--cacert', process.env.NODE_EXTRA_CA_CERTS, '--interface', otherAddress];
