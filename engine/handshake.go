@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/relayhouse/relayhouse/metrics"
 )
@@ -13,7 +14,8 @@ import (
 // through a pipe and ends with the handshake. Peers that are slow or silent are
 // to cost little: the goroutine begins when the ClientHello is whole, at most
 // TLS.HandshakesMax have begun, and at most TLS.Workers of these compute; one
-// that waits for its peer holds no worker.
+// that waits for its peer holds no worker, and is ended if others wait for its
+// place.
 
 // handshakeHeld bounds what a peer may send ahead of its handshake, in bytes,
 // beyond the last read: more is left in the kernel. handshakeHello bounds its
@@ -39,6 +41,8 @@ type handshake struct {
 	hello    []byte            // what has come, until the handshake begins
 	scan     helloScan         // of hello
 	place    *list.Element     // in the queue; nil unless it waits there
+	turn     *list.Element     // among those that have begun
+	until    uint32            // tick of its deadline, while it waits in the queue
 	pipe     *pipe             // once it has begun
 	layer    recordLayer       // once it has ended well
 }
@@ -77,6 +81,8 @@ func (h *handshake) Data(c *Conn, p []byte) {
 			h.begin(c)
 		} else {
 			c.Pause() // it has nothing more to say before it is answered
+			h.until = c.deadline
+			c.SetDeadline(c.loop.engine.Ticks(placeMin))
 		}
 	}
 }
@@ -126,14 +132,18 @@ func (s *helloScan) whole(p []byte) (bool, error) {
 
 // begin starts the goroutine of the handshake.
 func (h *handshake) begin(c *Conn) {
-	h.place = nil
+	if h.place != nil {
+		h.place = nil
+		c.loop.wheel.set(c, h.until)
+	}
+	h.turn = h.tls.queue.begins(c.Ref())
 	h.pipe = newPipe(c.Ref(), h.tls.queue, h.hello)
 	h.hello = nil
-	peer, pipe := c.peer, h.pipe
+	peer, pipe, turn := c.peer, h.pipe, h.turn
 	c.loop.engine.running.Go(func() {
 		records := &stdRecords{wire: wire{pipe: pipe, peer: peer}}
 		layer, resumed, err := h.tls.shake(records)
-		h.tls.queue.leave()
+		h.tls.queue.leave(turn)
 		if err != nil && h.tls.Failed != nil && !pipe.ended() {
 			h.tls.Failed(peer, err)
 		}
@@ -206,8 +216,14 @@ func (h *handshake) Hangup(c *Conn) {
 	}
 }
 
-// Timeout: the handshake took too long.
+// Timeout: the handshake took too long; or it has waited for a place for a
+// while, and asks for one that somebody holds idle.
 func (h *handshake) Timeout(c *Conn) {
+	if h.place != nil && c.loop.clock() < h.until {
+		h.tls.queue.evict()
+		c.SetDeadline(c.loop.engine.Ticks(placeMin))
+		return
+	}
 	h.outcome = metrics.HandshakeTimeout
 	c.Close(metrics.CloseTLSTimeout)
 }
@@ -221,6 +237,10 @@ func (h *handshake) Closed(c *Conn, _ metrics.CloseReason) {
 	h.tls.queue.remove(h.place)
 }
 
+// placeMin is how long a handshake keeps its place although others wait for it.
+// A peer at the other end of the world answers within a few tenths of this.
+const placeMin = time.Second
+
 // handshakes is the queue of a port's handshakes. Its methods may be called
 // from any goroutine.
 type handshakes struct {
@@ -230,6 +250,13 @@ type handshakes struct {
 	mu      sync.Mutex
 	room    int
 	waiting list.List // of Ref
+	begun   list.List // of turn, in order; without those that were told to end
+}
+
+// turn is a handshake that has begun.
+type turn struct {
+	ref   Ref
+	since time.Time
 }
 
 func newHandshakes(most, workers int) *handshakes {
@@ -248,9 +275,38 @@ func (q *handshakes) enter(ref Ref) *list.Element {
 	return nil
 }
 
-// leave gives the place of a handshake to the one that has waited longest.
-func (q *handshakes) leave() {
+// begins notes that a handshake makes use of its place.
+func (q *handshakes) begins(ref Ref) *list.Element {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.begun.PushBack(turn{ref, time.Now()})
+}
+
+// evict ends the handshake that has begun first, unless that was just now:
+// somebody waits, and whoever takes this long may have stopped for good.
+func (q *handshakes) evict() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first := q.begun.Front()
+	if first == nil || time.Since(first.Value.(turn).since) < placeMin {
+		return
+	}
+	q.begun.Remove(first).(turn).ref.Post(func(c *Conn) {
+		if c != nil {
+			if h, ok := c.handler.(*handshake); ok {
+				h.Timeout(c)
+			}
+		}
+	})
+}
+
+// leave gives the place of a handshake to the one that has waited longest.
+// ended is its turn, nil if it has had none.
+func (q *handshakes) leave(ended *list.Element) {
+	q.mu.Lock()
+	if ended != nil {
+		q.begun.Remove(ended)
+	}
 	first := q.waiting.Front()
 	if first == nil {
 		q.room++
@@ -266,7 +322,7 @@ func (q *handshakes) leave() {
 				return
 			}
 		}
-		q.leave()
+		q.leave(nil)
 	})
 }
 

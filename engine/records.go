@@ -99,7 +99,7 @@ func (k *ticketKeys) renew(cfg *tls.Config) {
 // stdRecords is the recordLayer of crypto/tls.
 //
 //	Memory: 8 KiB for a connection that was never busy. crypto/tls keeps a
-//	        buffer of the longest record that it has opened, up to 18 KiB more
+//	        buffer of the longest record that it has opened, up to 32 KiB more
 //	        (docs/adr/0018).
 type stdRecords struct {
 	conn *tls.Conn

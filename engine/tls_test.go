@@ -270,6 +270,26 @@ func TestTLSQueue(t *testing.T) {
 	}
 }
 
+// TestTLSPlacesAreNotKept: peers that say hello and nothing more hold all places;
+// who comes then waits for about a second, not for their deadline.
+func TestTLSPlacesAreNotKept(t *testing.T) {
+	port := portOf(tls13)
+	port.TLS.HandshakesMax, port.TLS.HandshakeTimeout = 3, time.Hour
+	e, addr := runPort(t, engine.Config{Accept: newEcho().accept, Loops: 2}, port, tls13)
+	hello := clientHello(t)
+	for range 3 {
+		c := dialRaw(t, addr)
+		c.Write(hello)
+		c.Read(make([]byte, 1)) // the server's flight: the place is taken
+	}
+	for range 6 {
+		wantEcho(t, dialEcho(t, addr, clientConfig(tls13), nil), []byte("served"))
+	}
+	if n := count(e, metrics.HandshakeTimeout); n == 0 || n > 3 {
+		t.Errorf("%d handshakes were ended for others", n)
+	}
+}
+
 // clientHello is the first flight of a client.
 func clientHello(t *testing.T) []byte {
 	near, far := net.Pipe()
