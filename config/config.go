@@ -235,8 +235,6 @@ func (t *TLS) validate(made bool) (errs []error) {
 		"want the authorities of clients, for tls.client_auth: "+t.ClientAuth)
 	want(t.ClientAuth != "off" || t.ClientCA == "", "tls.client_auth",
 		"want request or require beside tls.client_ca, got off")
-	want(t.RecordLayer != "own" || t.MinVersion == "1.3", "tls.min_version",
-		"want 1.3 for tls.record_layer: own, got "+t.MinVersion)
 	if len(t.ACME.Domains) > 0 {
 		want(t.ACME.Agree, "tls.acme.agree",
 			"want true, by which you agree to the terms of the authority, got false")

@@ -53,7 +53,7 @@ func (t *TLS) settings() []setting {
 		number("tls.handshake_workers", &t.HandshakeWorkers, "0", 1, 1024, "one per CPU",
 			"handshakes that compute at the same time"),
 		choice("tls.record_layer", &t.RecordLayer, "crypto/tls",
-			"who protects records after a handshake; own costs less memory and needs TLS 1.3",
+			"who protects records of TLS 1.3; own costs less memory. TLS 1.2 is always crypto/tls's",
 			"crypto/tls", "own"),
 	}
 }

@@ -31,7 +31,7 @@ import (
 // layers are the arguments for each record layer.
 var layers = map[string][]string{
 	"crypto/tls": nil,
-	"own":        {"--tls-record-layer", "own", "--tls-min-version", "1.3"},
+	"own":        {"--tls-record-layer", "own"},
 }
 
 // edge is `relayhouse serve` with a TLS port, which its clients dial.

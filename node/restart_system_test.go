@@ -5,6 +5,7 @@ package node_test
 import (
 	"bufio"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"hash"
@@ -110,6 +111,26 @@ func startService(t *testing.T, change func(*exec.Cmd), flags ...string) *servic
 	t.Cleanup(s.cleanup)
 	ready := s.line("ready", `"http"`)
 	s.http, s.admin = field(ready, "http"), field(ready, "admin")
+	s.dial = func() (net.Conn, error) { return net.Dial("tcp", s.http) }
+	return s
+}
+
+// startSecureService is startService, and all clients come over TLS.
+func startSecureService(t *testing.T, flags ...string) *service {
+	t.Helper()
+	root, dir := newIssuer(t), t.TempDir()
+	certificate, key := root.issue(t, 1, time.Hour)
+	files := [2]string{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
+	for i, content := range [2][]byte{certificate, key} {
+		if err := os.WriteFile(files[i], content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := startService(t, nil, append(flags, "--https", "127.0.0.1:0",
+		"--tls-certificate", files[0], "--tls-key", files[1])...)
+	s.http = field(s.line("ready", `"http"`), "https")
+	client := &tls.Config{RootCAs: root.pool, ServerName: "localhost"}
+	s.dial = func() (net.Conn, error) { return tls.Dial("tcp", s.http, client) }
 	return s
 }
 
@@ -314,7 +335,12 @@ func (e *echoListener) listen(first chan<- struct{}) {
 			e.fail("message %q", f.Payload)
 			return
 		}
-		go e.accept(strings.TrimPrefix(m.Accept.Address, "ws://"+e.p.http))
+		_, target, ok := strings.Cut(m.Accept.Address, "://"+e.p.http)
+		if !ok {
+			e.fail("address %q", m.Accept.Address)
+			return
+		}
+		go e.accept(target)
 	}
 }
 
@@ -380,7 +406,7 @@ func (p *process) send(i int) error {
 // ask is one new HTTP connection with one request, for which there is no
 // listener that answers: it must be answered all the same.
 func (p *process) ask() error {
-	c, err := net.Dial("tcp", p.http)
+	c, err := p.dial()
 	if err != nil {
 		return err
 	}
@@ -402,7 +428,15 @@ func (p *process) ask() error {
 // Twenty restarts under continuous new senders: each of them gets 101, its echo
 // and an orderly end; every process exits 0.
 func TestProcessRestartLoop(t *testing.T) {
-	s := startService(t, nil, "--drain-spread", "300ms", "--drain-timeout", "10s")
+	flags := []string{"--drain-spread", "300ms", "--drain-timeout", "10s"}
+	t.Run("plain", func(t *testing.T) { restartLoop(t, startService(t, nil, flags...)) })
+	t.Run("TLS", func(t *testing.T) { restartLoop(t, startSecureService(t, flags...)) })
+	t.Run("own records", func(t *testing.T) {
+		restartLoop(t, startSecureService(t, append(flags, layers["own"]...)...))
+	})
+}
+
+func restartLoop(t *testing.T, s *service) {
 	e := s.echoListener()
 	var stop atomic.Bool
 	var sent, asked atomic.Int64

@@ -29,7 +29,7 @@ const holderEnv = "RELAYHOUSE_TEST_HOLDER"
 func TestProcessTLSHolder(t *testing.T) {
 	address := os.Getenv(holderEnv)
 	if address == "" {
-		t.Skip("not the holder")
+		return // this is no such process
 	}
 	in := bufio.NewReader(os.Stdin)
 	var text bytes.Buffer

@@ -278,9 +278,6 @@ func TestProcessTLSCut(t *testing.T) {
 		goroutines, descriptors, _ := e.state()
 		cuts := 0
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			if layer == "own" && version == tls.VersionTLS12 {
-				continue
-			}
 			cfg := e.client.Clone()
 			cfg.MaxVersion = version
 			for flight, size := range map[int]int{1: len(e.hello()), 2: 100} {

@@ -74,7 +74,7 @@ func Start(t testing.TB, arguments ...string) *Gateway {
 func StartMode(t testing.TB, mode Mode, arguments ...string) *Gateway {
 	t.Helper()
 	if mode.Own {
-		arguments = append(arguments, "--tls-record-layer", "own", "--tls-min-version", "1.3")
+		arguments = append(arguments, "--tls-record-layer", "own")
 	}
 	dir := t.TempDir()
 	g := start(t, append([]string{"dev", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0",
