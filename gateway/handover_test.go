@@ -19,9 +19,8 @@ import (
 // restart for each other, without the socket between them.
 type half struct {
 	*relaytest.Client
-	g     *gateway.Gateway
-	e     *engine.Engine
-	other *half
+	g *gateway.Gateway
+	e *engine.Engine
 }
 
 func startHalf(t *testing.T, secure bool) *half {

@@ -174,7 +174,7 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		return
 	}
 	waits := r.target.Action == hyco.ActionAccept || r.target.Action == hyco.ActionRequest
-	if !(r.target.WebSocket && waits) && g.handover.successor.Load() != nil &&
+	if (!r.target.WebSocket || !waits) && g.handover.successor.Load() != nil &&
 		g.forward(c, append(httphead.Append(nil, &r.head), rest...)) {
 		return
 	}

@@ -42,7 +42,6 @@ const (
 type restart struct {
 	inherited inherited
 	conn      *takeover.Conn // to the predecessor, until link
-	early     []takeover.Message
 	away      []string
 
 	listener *takeover.Listener // nil without restart.socket

@@ -149,7 +149,7 @@ func serve(
 				s.stopping()
 				return drain(n, log, signals, 1)
 			}
-		case <-next.ended:
+		case <-next.ended: //nolint:errcheck // gone says it
 			next.gone()
 		case <-n.Replaced():
 			s.handOver(n.Successor())
