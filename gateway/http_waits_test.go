@@ -48,7 +48,7 @@ func TestHTTPPongsPutNothingOff(t *testing.T) {
 // up also while it sends a little.
 func TestHTTPUploadDoesNotPutOffStall(t *testing.T) {
 	t.Parallel()
-	n := stalling(t)
+	n := stalling(t, short)
 	l := openListener(t, n)
 	s := n.Raw(t)
 	small(t, s)
