@@ -45,13 +45,15 @@ unit: ## build everything and run all quick tests, the house rules included
 	$(GO) vet ./...
 	$(GO) test $(PKG)
 
+# One package at a time, here and below: what is slow by its build has the
+# machine to itself, and no test mistakes a busy neighbour for a stall.
 .PHONY: race
 race: ## all tests under the race detector
-	$(GO) test -race $(PKG)
+	$(GO) test -race -p 1 $(PKG)
 
 .PHONY: invariant
 invariant: ## all tests with the checks that production builds leave out
-	$(GO) test -tags invariants $(PKG)
+	$(GO) test -tags invariants -p 1 $(PKG)
 
 # SEED=n replays one run; SEEDS=n sets how many are tried.
 SEEDS ?= 10000
