@@ -372,9 +372,10 @@ func runSeed(seed uint64, raw bool) error {
 		n.Port.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		n.Port.ProxyTimeout = 100 * time.Second
 	}
+	loops, readBuffer := 1+r.IntN(3), 16<<10<<r.IntN(3)
 	e, err := engine.New(engine.Config{
-		Accept: j.accept, Loops: 1 + r.IntN(3), NewPoller: n.NewPoller, ManualClock: true,
-		ReadBuffer: 16 << 10 << r.IntN(3), TurnBytes: 1 << (8 + r.IntN(10)),
+		Accept: j.accept, Loops: loops, NewPoller: n.NewPoller, ManualClock: true,
+		ReadBuffer: readBuffer, TurnBytes: 1 << (8 + r.IntN(10)),
 		Tick: time.Second, HalfIdle: 60 * time.Second, SendStall: 60 * time.Second,
 	})
 	if err != nil {
@@ -400,7 +401,13 @@ func runSeed(seed uint64, raw bool) error {
 		a.patient = a.ending == byShutdown && b.ending == byShutdown && r.IntN(2) == 0
 		ends = append(ends, a, b)
 	}
-	err = play(n, r, ends)
+	// One block per direction, which frames of the gateway's own may double.
+	err = play(n, r, ends, func() error {
+		if held, most := e.Held(), int64(2*readBuffer*len(ends)); held > most {
+			return fmt.Errorf("%d bytes are held for %d ends, want %d at most", held, len(ends), most)
+		}
+		return nil
+	})
 	for _, x := range ends {
 		if err == nil {
 			err = x.check()
@@ -419,7 +426,7 @@ func runSeed(seed uint64, raw bool) error {
 }
 
 // play lets clients and loops act in random order until nobody can.
-func play(n *simnet.Net, r *rand.Rand, ends []*end) error {
+func play(n *simnet.Net, r *rand.Rand, ends []*end, check func() error) error {
 	for idle, turns := 0, 0; idle < 40; turns++ {
 		if turns > 2000000 {
 			return fmt.Errorf("no rest after %d turns", turns)
@@ -427,6 +434,9 @@ func play(n *simnet.Net, r *rand.Rand, ends []*end) error {
 		progress := false
 		if r.IntN(2) == 0 {
 			progress = n.Step()
+			if err := check(); err != nil {
+				return err
+			}
 		} else if x := ends[r.IntN(len(ends))]; r.IntN(x.pace) == 0 {
 			progress = x.act(r)
 		}

@@ -34,7 +34,7 @@ var bugs = []bug{
 	{"a Pong is written inside a frame", relays, "engine/splice.go",
 		"c.block != nil || !m.rewriter.AtBoundary() ||", "c.block != nil ||"},
 	{"a block is not released at the end", relays, "engine/loop.go",
-		"\tc.releaseBlock()\n\tl.forget(c)", "\tl.forget(c)"},
+		"\tc.releaseBlock()\n\tc.secure.release(l)", "\tc.secure.release(l)"},
 	{"what waits in the kernel is forgotten at the splice", relays, "engine/splice.go",
 		"\t\t\tl.pump(c)", "\t\t\t_ = c"},
 	{"a turn that ends by its budget is not continued", relays, "engine/loop.go",
