@@ -30,7 +30,7 @@ func (a *app) keyOf(cmd *cobra.Command, right sas.Right) *keyFlags {
 	k := &keyFlags{}
 	f := cmd.Flags()
 	f.SortFlags = false
-	k.where = a.parent(cmd, anyScope)
+	k.where = a.parent(cmd, anyScope, "n")
 	absent := "the only one there"
 	if right != 0 {
 		absent = "one with the right " + right.String() + " and few others"

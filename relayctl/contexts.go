@@ -284,7 +284,7 @@ func (a *app) changeContext(cmd *cobra.Command, c *namedContext) error {
 		c.Token = ""
 	}
 	if c.Management == "" {
-		return usage("say where its gateway is: relayctl context set %s --management URL", c.Name)
+		return usage("say where its gateway is: relayctl context set %s --management ADDRESS", c.Name)
 	}
 	if _, err := baseURL("--management", c.Management, "https"); err != nil {
 		return err

@@ -26,7 +26,7 @@ func (a *app) keyListCommand(s scope) *cobra.Command {
 		Example: "  " + exampleOf(s, "key", "authorization-rule keys") + " list app" + s.example() +
 			" -o json",
 	}
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", a.completeRules(where))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		parent, err := a.find(cmd.Context(), where)
@@ -55,7 +55,7 @@ func (a *app) keyRenewCommand(s scope) *cobra.Command {
 	f.StringVar(&which, "key", "", "`WHICH` of them: PrimaryKey, SecondaryKey")
 	f.StringVar(&value, "key-value", "", "`KEY` to set instead of a new one; env:NAME and file:PATH too")
 	_ = cmd.RegisterFlagCompletionFunc("key", fixed("PrimaryKey", "SecondaryKey"))
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", a.completeRules(where))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch strings.ToLower(which) {

@@ -70,9 +70,6 @@ func init() { cobra.EnableCommandSorting = false }
 func Run(ctx context.Context, args []string, s Surroundings) int {
 	a := &app{Surroundings: s}
 	root := a.root()
-	root.SetIn(s.In)
-	root.SetOut(s.Out)
-	root.SetErr(s.Err)
 	root.SetArgs(foldWords(root, args))
 	defer a.close()
 	err := root.ExecuteContext(ctx)
@@ -143,6 +140,9 @@ other gateways, see "relayctl context set --help".`,
 			return a.flags.check()
 		},
 	}
+	root.SetIn(a.In)
+	root.SetOut(a.Out) // Before the command completion, which keeps it.
+	root.SetErr(a.Err)
 	root.AddGroup(
 		&cobra.Group{ID: groupResources, Title: "Resources:"},
 		&cobra.Group{ID: groupRelay, Title: "Clients:"},

@@ -105,7 +105,7 @@ func (a *app) ruleCreateCommand(s scope) *cobra.Command {
 		Long:  `Create a rule, with new keys. One that exists gets the rights and keeps its keys.`,
 	}
 	rights := rightsFlag(cmd)
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", nil)
 	cmd.Example = "  " + exampleOf(s, "rule", "authorization-rule") + " create app" + s.example() +
 		" --rights Listen Send"
@@ -158,7 +158,7 @@ func (a *app) ruleUpdateCommand(s scope) *cobra.Command {
 		Short: "give a rule other rights; its keys stay",
 	}
 	rights := rightsFlag(cmd)
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", a.completeRules(where))
 	cmd.Example = "  " + exampleOf(s, "rule", "authorization-rule") + " update app" + s.example() +
 		" --rights Listen"
@@ -170,7 +170,7 @@ func (a *app) ruleUpdateCommand(s scope) *cobra.Command {
 
 func (a *app) ruleShowCommand(s scope) *cobra.Command {
 	cmd := &cobra.Command{Use: "show NAME", Short: "show a rule, without its keys"}
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", a.completeRules(where))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		parent, err := a.find(cmd.Context(), where)
@@ -188,7 +188,7 @@ func (a *app) ruleShowCommand(s scope) *cobra.Command {
 
 func (a *app) ruleListCommand(s scope) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "list the rules of " + s.where(), Args: cobra.NoArgs}
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "n")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		parent, err := a.find(cmd.Context(), where)
 		if err != nil {
@@ -209,7 +209,7 @@ func (a *app) ruleDeleteCommand(s scope) *cobra.Command {
 		Short: "delete a rule; tokens of its keys are good for nothing then",
 	}
 	takeYes(cmd.Flags())
-	where := a.parent(cmd, s)
+	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", a.completeRules(where))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		parent, err := a.find(cmd.Context(), where)

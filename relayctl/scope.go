@@ -115,8 +115,9 @@ type parentFlags struct {
 	hyco, wcfRelay string
 }
 
-// parent gives cmd the flags of its scope.
-func (a *app) parent(cmd *cobra.Command, s scope) *parentFlags {
+// parent gives cmd the flags of its scope. short is the shorthand of the
+// namespace, or empty.
+func (a *app) parent(cmd *cobra.Command, s scope, short string) *parentFlags {
 	p := &parentFlags{scope: s}
 	f := cmd.Flags()
 	entity := func(value *string, kind *entityKind, name, other string) {
@@ -133,7 +134,7 @@ func (a *app) parent(cmd *cobra.Command, s scope) *parentFlags {
 	case s.kind == wcfRelay:
 		entity(&p.wcfRelay, wcfRelay, wcfRelay.flag, wcfRelay.word)
 	}
-	a.namespaceFlag(cmd, "")
+	a.namespaceFlag(cmd, short)
 	return p
 }
 

@@ -111,7 +111,7 @@ with --right not for that. --offline looks at form and expiry only.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	where := a.parent(cmd, anyScope)
+	where := a.parent(cmd, anyScope, "n")
 	f.StringVar(&right, "right", "", "`RIGHT` that it must have: Listen, Send, Manage")
 	f.BoolVar(&offline, "offline", false, "do not ask a gateway")
 	_ = cmd.RegisterFlagCompletionFunc("right", fixed("Listen", "Send", "Manage"))
