@@ -96,10 +96,12 @@ func (c *Conn) endOf(err error) error {
 }
 
 // Write sends p in binary messages of at most 64 KiB, and returns when the
-// kernel has taken it.
+// kernel has taken it. At a deadline n counts a message that has been begun; the
+// rest of it, 64 KiB at most, goes with the next call of Write, CloseWrite or
+// Close.
 //
-//	Errors: ErrWriteClosed, net.ErrClosed, os.ErrDeadlineExceeded. An error
-//	        ends writing for good: a frame may have been cut.
+//	Errors: ErrWriteClosed, net.ErrClosed, os.ErrDeadlineExceeded. All end
+//	        writing for good, but for a deadline without TLS.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	if c.closed.Load() {
 		return 0, net.ErrClosed
@@ -109,13 +111,16 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	defer w.unlockWrite()
 	for n < len(p) {
 		part := p[n:min(len(p), n+frameMax)]
-		if err := w.writeFrameLocked(true, wsframe.OpBinary, part); err != nil {
+		taken, err := w.writeFrameLocked(true, wsframe.OpBinary, part)
+		if taken {
+			n += len(part)
+		}
+		if err != nil {
 			if c.closed.Load() {
 				err = net.ErrClosed
 			}
 			return n, err
 		}
-		n += len(part)
 	}
 	return n, nil
 }

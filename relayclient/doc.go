@@ -17,10 +17,11 @@
 //
 // A Conn is a stream: Read does not show where messages begin, takes text and
 // binary messages alike, and Write sends binary ones of up to 64 KiB. Deadlines
-// interrupt a call and leave the connection as it was, except that a Write cut
-// in the middle ends it; so a Conn can be given to http.Server, tls.Client and
-// all others that rely on that. CloseWrite ends one direction. Every relayed
-// connection costs its own TCP connection to the gateway, and 16 KiB.
+// interrupt a call and leave the connection as it was, except that crypto/tls
+// does not go on behind one in Write; so a Conn can be given to http.Server,
+// tls.Client and all others that rely on that. CloseWrite ends one direction.
+// Every relayed connection costs its own TCP connection to the gateway, and
+// 20 KiB.
 //
 // # What a listener does by itself
 //

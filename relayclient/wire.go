@@ -2,6 +2,7 @@ package relayclient
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -55,7 +56,8 @@ type wire struct {
 
 	writing sync.Mutex
 	// Guarded by writing.
-	broken error // a write failed, or a Close has been written
+	cut    []byte // rest of a frame of which a deadline let a part pass
+	broken error  // a write failed, or a Close has been written
 
 	pongs sync.Mutex
 	pong  []byte // payload of a Ping that is to be answered; guarded by pongs
@@ -70,10 +72,15 @@ func newWire(conn net.Conn, stream io.ReadWriteCloser, subprotocol string) *wire
 // bytes of whoever writes must stay as they are.
 var frames = sync.Pool{New: func() any { return new([wsframe.MaskedHeaderMax + frameMax]byte) }}
 
-// writeFrameLocked writes a frame of at most frameMax bytes, in one call.
-func (w *wire) writeFrameLocked(fin bool, op wsframe.Opcode, p []byte) error {
+// writeFrameLocked writes a frame of at most frameMax bytes, in one call. An
+// error stays, unless it is a deadline: then taken says whether the frame has
+// been begun, in which case its rest goes before the next one.
+func (w *wire) writeFrameLocked(fin bool, op wsframe.Opcode, p []byte) (taken bool, err error) {
 	if w.broken != nil {
-		return w.broken
+		return false, w.broken
+	}
+	if err := w.writeCutLocked(); err != nil {
+		return false, err
 	}
 	buf := frames.Get().(*[wsframe.MaskedHeaderMax + frameMax]byte)
 	defer frames.Put(buf)
@@ -96,11 +103,35 @@ func (w *wire) writeFrameLocked(fin bool, op wsframe.Opcode, p []byte) error {
 	_, _ = rand.Read(key[:]) // crypto/rand says that it never fails
 	b = append(append(b, key[:]...), p...)
 	mask(b[len(b)-len(p):], key)
-	if _, err := w.stream.Write(b); err != nil {
-		w.broken = err
-		return err
+	n, err := w.stream.Write(b)
+	if n > 0 && n < len(b) {
+		w.cut = bytes.Clone(b[n:])
 	}
-	return nil
+	return n > 0, w.writeFailedLocked(err)
+}
+
+// writeCutLocked writes the rest of a frame.
+func (w *wire) writeCutLocked() error {
+	if len(w.cut) == 0 {
+		return nil
+	}
+	n, err := w.stream.Write(w.cut)
+	w.cut = w.cut[n:]
+	return w.writeFailedLocked(err)
+}
+
+// writeFailedLocked keeps an error, unless it is a deadline's. Behind one
+// crypto/tls fails for good, and says so.
+func (w *wire) writeFailedLocked(err error) error {
+	if err != nil && !isTimeout(err) {
+		w.broken = err
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // mask applies a masking key (RFC 6455 section 5.3).
@@ -136,7 +167,7 @@ func (w *wire) flushPong() {
 		w.pong = nil
 		w.pongs.Unlock()
 		if p != nil {
-			_ = w.writeFrameLocked(true, wsframe.OpPong, p) // the next write reports it
+			_, _ = w.writeFrameLocked(true, wsframe.OpPong, p) // the next write reports it
 		}
 		w.writing.Unlock()
 	}
@@ -156,7 +187,7 @@ func (w *wire) writeLocked(op wsframe.Opcode, p []byte, first, fin bool) error {
 			op = wsframe.OpContinuation
 		}
 		n := min(len(p), frameMax)
-		if err := w.writeFrameLocked(fin && n == len(p), op, p[:n]); err != nil {
+		if _, err := w.writeFrameLocked(fin && n == len(p), op, p[:n]); err != nil {
 			return err
 		}
 		if p, first = p[n:], false; len(p) == 0 {
@@ -178,7 +209,8 @@ func (w *wire) writeJSON(message any) error {
 func (w *wire) ping() error {
 	w.writing.Lock()
 	defer w.unlockWrite()
-	return w.writeFrameLocked(true, wsframe.OpPing, nil)
+	_, err := w.writeFrameLocked(true, wsframe.OpPing, nil)
+	return err
 }
 
 // closeWriteLocked writes a Close; later writes fail with then.
@@ -187,7 +219,7 @@ func (w *wire) closeWriteLocked(code uint16, reason string, then error) error {
 	if code != wsframe.CodeNone {
 		p = append(binary.BigEndian.AppendUint16(nil, code), reason...)
 	}
-	err := w.writeFrameLocked(true, wsframe.OpClose, p)
+	_, err := w.writeFrameLocked(true, wsframe.OpClose, p)
 	if err == nil {
 		w.broken = then
 	}
@@ -318,8 +350,7 @@ func (w *wire) peek(n int) ([]byte, error) {
 
 // lost makes what reading ends with of an error of the stream.
 func (w *wire) lost(err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() && w.idle == 0 {
+	if isTimeout(err) && w.idle == 0 {
 		return err
 	}
 	if errors.Is(err, io.EOF) {
