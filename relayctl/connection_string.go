@@ -30,9 +30,11 @@ func (a *app) keyOf(cmd *cobra.Command, right sas.Right) *keyFlags {
 	k := &keyFlags{}
 	f := cmd.Flags()
 	f.SortFlags = false
-	k.where = a.parent(cmd, anyScope, "n")
 	absent := "the only one there"
-	if right != 0 {
+	if right == 0 {
+		k.where = a.parent(cmd, anyScope, "n")
+	} else {
+		k.where = a.parent(cmd, relayScope, "n")
 		absent = "one with the right " + right.String() + " and few others"
 	}
 	f.StringVar(&k.rule, "rule", "", "`NAME` of the rule, of the entity or the namespace (default: "+absent+")")

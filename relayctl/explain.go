@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 
@@ -29,9 +28,12 @@ func (a *app) explain(err error) string {
 	text := arm.Line(err.Error())
 	var status *arm.StatusError
 	var request *url.Error
+	var relay *relayError
 	switch {
 	case errors.As(err, &status):
 		text = strings.TrimRight(text, ".") + a.adviseStatus(status)
+	case errors.As(err, &relay):
+		text = arm.Line(relay.explain())
 	case errors.As(err, &request) && a.where != nil:
 		text = arm.Line(a.explainRequest(request))
 	case errors.Is(err, arm.ErrAnswer):
@@ -68,7 +70,7 @@ func (a *app) adviseStatus(e *arm.StatusError) string {
 	return ""
 }
 
-// explainRequest is for a request without an answer.
+// explainRequest is for a request to one of the gateway's APIs without an answer.
 func (a *app) explainRequest(e *url.Error) string {
 	at := e.URL
 	u, err := url.Parse(e.URL)
@@ -80,31 +82,37 @@ func (a *app) explainRequest(e *url.Error) string {
 		admin.Host == u.Host {
 		option = "--admin"
 	}
-	choose := "start one with \"relayhouse dev\", or choose another with " + option
+	return explainConnection(at, "start one with \"relayhouse dev\", or choose another with "+option, e.Err)
+}
+
+// explainConnection says why there is no connection to an address, or why it
+// broke. choose is what to do where nothing is there.
+func explainConnection(at, choose string, err error) string {
 	var resolve *net.DNSError
 	var record tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(e, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		return "interrupted"
-	case errors.Is(e, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return "no gateway answers at " + at + " (connection refused); " + choose
-	case errors.As(e, &resolve):
+	case errors.As(err, &resolve):
 		return "no gateway answers at " + at + " (the name is not known); " + choose
-	case errors.As(e, &authority):
+	case errors.As(err, &authority):
 		return "the certificate of " + at + " is signed by nobody that is trusted here; " +
 			"name its CA with --ca"
-	case errors.As(e, &hostname):
+	case errors.As(err, &hostname):
 		return "the certificate of " + at + " is not for that name (" + hostname.Error() +
 			"); use the name that it is for"
-	case errors.As(e, &invalid):
+	case errors.As(err, &invalid):
 		return "the certificate of " + at + " is not valid: " + invalid.Error()
-	case errors.As(e, &record), strings.Contains(e.Err.Error(), "server gave HTTP response"):
-		return at + " does not speak TLS; it is not the management API: choose another with " + option
-	case errors.Is(e, os.ErrDeadlineExceeded), e.Timeout():
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response"):
+		return at + " does not speak TLS; " + choose
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return at + " does not answer in time; is it reachable? --timeout allows for more"
 	}
-	return "no answer from " + at + ": " + e.Err.Error()
+	return "no answer from " + at + ": " + err.Error()
 }

@@ -1,6 +1,7 @@
 package relayctl
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -35,6 +36,7 @@ type standIn struct {
 	keys      map[string][2]string      // By path of the rule.
 	answers   map[string]answer         // By METHOD and path; go before all else.
 	pageSize  int
+	host      string // Of connection strings; empty for NAMESPACE.example.com.
 }
 
 type answer struct {
@@ -187,7 +189,7 @@ func (s *standIn) serveKeys(w http.ResponseWriter, rule, verb string, body []byt
 	name := s.resources[rule]["name"].(string)
 	ns := strings.Split(rule, "/")[1]
 	text := func(key string) string {
-		c := "Endpoint=sb://" + ns + ".example.com/;SharedAccessKeyName=" + name + ";SharedAccessKey=" + key
+		c := "Endpoint=sb://" + cmp.Or(s.host, ns+".example.com") + "/;SharedAccessKeyName=" + name + ";SharedAccessKey=" + key
 		if parts := strings.Split(rule, "/"); len(parts) == 6 {
 			entity, _ := url.PathUnescape(parts[3])
 			c += ";EntityPath=" + entity

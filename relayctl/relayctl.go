@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,6 +97,8 @@ type app struct {
 	where   *place
 	client  *arm.Client
 	secrets []string // What no error may hold.
+
+	telling sync.Mutex // Connections tell of themselves on goroutines of their own.
 }
 
 func (a *app) close() {
@@ -159,7 +162,8 @@ other gateways, see "relayctl context set --help".`,
 	}
 	add(groupResources, a.namespaceCommand(), a.entityCommand(hybridConnection), a.entityCommand(wcfRelay),
 		a.ruleCommand(anyScope, "rule"), a.keyCommand(anyScope, "key"))
-	add(groupRelay, a.connectionStringCommand(), a.tokenCommand())
+	add(groupRelay, a.connectionStringCommand(), a.tokenCommand(), a.listenCommand(),
+		a.connectCommand(), a.sendCommand())
 	add(groupOperate, a.showCommand(), a.exportCommand(), a.importCommand(), a.backupCommand())
 	add(groupTool, a.contextCommand(), a.versionCommand(), optionsCommand())
 	root.SetHelpCommandGroupID(groupTool)

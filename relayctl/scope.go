@@ -98,8 +98,9 @@ var (
 // scope says where rules are: at the namespace, at an entity of a kind, or where
 // the flags say.
 type scope struct {
-	kind *entityKind
-	any  bool
+	kind     *entityKind
+	any      bool
+	optional bool // An entity of the kind, unless a connection string names it.
 }
 
 var (
@@ -107,6 +108,7 @@ var (
 	hycoScope      = scope{kind: hybridConnection}
 	wcfScope       = scope{kind: wcfRelay}
 	anyScope       = scope{any: true}
+	relayScope     = scope{kind: hybridConnection, optional: true}
 )
 
 // parentFlags are the flags that lead to what a rule belongs to.
@@ -129,6 +131,8 @@ func (a *app) parent(cmd *cobra.Command, s scope, short string) *parentFlags {
 	case s.any:
 		entity(&p.hyco, hybridConnection, hybridConnection.word, hybridConnection.flag)
 		entity(&p.wcfRelay, wcfRelay, wcfRelay.word, wcfRelay.flag)
+	case s.optional:
+		entity(&p.hyco, hybridConnection, hybridConnection.word, hybridConnection.flag)
 	case s.kind == hybridConnection:
 		entity(&p.hyco, hybridConnection, hybridConnection.flag, hybridConnection.word)
 	case s.kind == wcfRelay:
@@ -143,6 +147,7 @@ func (p *parentFlags) check() error {
 	switch {
 	case p.hyco != "" && p.wcfRelay != "":
 		return usage("give --hyco or --wcfrelay, not both")
+	case p.optional:
 	case p.kind == hybridConnection && p.hyco == "", p.kind == wcfRelay && p.wcfRelay == "":
 		return usage("say which %s with --%s", p.kind.noun, p.kind.flag)
 	}
