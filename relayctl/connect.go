@@ -28,7 +28,8 @@ instead, and open a relayed connection for each that comes, until interrupted.`,
 	r := a.relayer(cmd, sas.Send)
 	f := cmd.Flags()
 	f.StringVar(&local, "local-port", "", "`[ADDR:]PORT` to listen on; ADDR is 127.0.0.1 if left out")
-	f.StringVar(&suffix, "path", "", "`PATH` below the hybrid connection, with a query, for the listener to see")
+	f.StringVar(&suffix, "path", "",
+		"`PATH` below the hybrid connection, with a query, for the listener to see")
 	r.many(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := r.check(); err != nil {

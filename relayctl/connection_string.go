@@ -37,7 +37,8 @@ func (a *app) keyOf(cmd *cobra.Command, right sas.Right) *keyFlags {
 		k.where = a.parent(cmd, relayScope, "n")
 		absent = "one with the right " + right.String() + " and few others"
 	}
-	f.StringVar(&k.rule, "rule", "", "`NAME` of the rule, of the entity or the namespace (default: "+absent+")")
+	f.StringVar(&k.rule, "rule", "",
+		"`NAME` of the rule, of the entity or the namespace (default: "+absent+")")
 	f.BoolVar(&k.secondary, "secondary", false, "use the secondary key")
 	_ = cmd.RegisterFlagCompletionFunc("rule", a.completeRules(k.where))
 	return k

@@ -241,7 +241,8 @@ part away. The first context becomes the current one.
 		if file.Current == args[0] {
 			return a.say("the context %s is set; it is the current one", args[0])
 		}
-		return a.say("the context %s is set; \"relayctl context use %[1]s\" makes it the current one", args[0])
+		return a.say("the context %s is set; \"relayctl context use %[1]s\" makes it the current one",
+			args[0])
 	}
 	return cmd
 }

@@ -56,8 +56,8 @@ func (a *app) adviseStatus(e *arm.StatusError) string {
 	case http.StatusForbidden:
 		return "; a token with the role owner may do more"
 	case http.StatusNotFound:
-		return "; \"list\" instead of the verb shows what is there, and \"relayctl namespace list\" the namespaces " +
-			"with their resource groups"
+		return "; \"list\" instead of the verb shows what is there, and \"relayctl namespace list\" " +
+			"the namespaces with their resource groups"
 	case http.StatusMethodNotAllowed:
 		return "; change the gateway's file of definitions instead"
 	case http.StatusPreconditionFailed:
@@ -82,7 +82,8 @@ func (a *app) explainRequest(e *url.Error) string {
 		admin.Host == u.Host {
 		option = "--admin"
 	}
-	return explainConnection(at, "start one with \"relayhouse dev\", or choose another with "+option, e.Err)
+	choose := "start one with \"relayhouse dev\", or choose another with " + option
+	return explainConnection(at, choose, e.Err)
 }
 
 // explainConnection says why there is no connection to an address, or why it

@@ -23,7 +23,8 @@ mode 0600. A gateway can be started with it, and "relayctl import" reads it.`,
   relayctl export --context old | relayctl import - --context new`,
 		Args: cobra.NoArgs,
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "`FILE` to write, in one step (default: standard output)")
+	cmd.Flags().StringVarP(&file, "file", "f", "",
+		"`FILE` to write, in one step (default: standard output)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, err := a.api()
 		if err != nil {
@@ -108,9 +109,9 @@ func (a *app) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "copy the gateway's store, consistently, while it runs",
-		Long: `Copy the gateway's store to a file of mode 0600, consistently, while the gateway runs. To go
-back to it, stop the gateway and put the file where store.file says. FILE is replaced in one
-step, when the copy is complete; - is standard output.`,
+		Long: `Copy the gateway's store to a file of mode 0600, consistently, while the gateway
+runs. To go back to it, stop the gateway and put the file where store.file says. FILE is
+replaced in one step, when the copy is complete; - is standard output.`,
 		Example: `  relayctl backup relayhouse-$(date +%F).db`,
 		Args:    oneName("the file"),
 	}

@@ -128,8 +128,8 @@ func (g *ground) reason(i *inspection, r *hyco.Refusal, right sas.Right) string 
 		if len(g.rules) == 0 {
 			return fmt.Sprintf("unknown rule: %s has no rule %s, nor has its namespace", g.name, i.Rule)
 		}
-		return fmt.Sprintf("wrong signature: no key of the rule %s of %s signed it; were the keys renewed?",
-			i.Rule, strings.Join(g.rules, " or "))
+		return fmt.Sprintf("wrong signature: no key of the rule %s of %s signed it; "+
+			"were the keys renewed?", i.Rule, strings.Join(g.rules, " or "))
 	case hyco.RefusalInvalidAudience.Code:
 		return fmt.Sprintf("wrong audience: it is for %s, and not for %s/%s", i.Resource,
 			g.space.Host(), g.path)

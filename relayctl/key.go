@@ -53,7 +53,8 @@ func (a *app) keyRenewCommand(s scope) *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&which, "key", "", "`WHICH` of them: PrimaryKey, SecondaryKey")
-	f.StringVar(&value, "key-value", "", "`KEY` to set instead of a new one; env:NAME and file:PATH too")
+	f.StringVar(&value, "key-value", "",
+		"`KEY` to set instead of a new one; env:NAME and file:PATH too")
 	_ = cmd.RegisterFlagCompletionFunc("key", fixed("PrimaryKey", "SecondaryKey"))
 	where := a.parent(cmd, s, "")
 	name := named(cmd, "rule", "authorization-rule-name", a.completeRules(where))

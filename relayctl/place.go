@@ -43,16 +43,19 @@ type globalFlags struct {
 func (g *globalFlags) register(a *app, root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.SortFlags = false
-	f.StringVarP(&g.output, "output", "o", outputTable, "`FORMAT` of the output: table, json, yaml, tsv")
+	f.StringVarP(&g.output, "output", "o", outputTable,
+		"`FORMAT` of the output: table, json, yaml, tsv")
 	f.StringVarP(&g.group, "resource-group", "g", "",
 		"`NAME` of the resource group (default: the context's, else \""+groupDefault+"\")")
 	f.StringVar(&g.subscription, "subscription", "", "`ID` of the subscription (default: zeros)")
 	f.StringVar(&g.context, "context", "", "`NAME` of the context (default: the current one)")
 	f.StringVar(&g.dataDir, "data-dir", "", "`DIR` of an emulator to speak to, instead of a context")
 	f.StringVar(&g.management, "management", "", "`URL` of the management API")
-	f.StringVar(&g.token, "token", "", "`TOKEN` for the management API; others can see it in lists of processes")
+	f.StringVar(&g.token, "token", "",
+		"`TOKEN` for the management API; others can see it in lists of processes")
 	f.StringVar(&g.tokenFile, "token-file", "", "`FILE` with the token for the management API")
-	f.StringVar(&g.ca, "ca", "", "`FILE` with CA certificates (PEM) to trust, beside those of the system")
+	f.StringVar(&g.ca, "ca", "",
+		"`FILE` with CA certificates (PEM) to trust, beside those of the system")
 	f.StringVar(&g.admin, "admin", "", "`URL` of the admin port, for \"relayctl show\"")
 	f.StringVar(&g.config, "config", "", "`FILE` of contexts (default: $RELAYCTL_CONFIG, else "+
 		"relayhouse/relayctl.yaml in the user's directory of settings)")
@@ -143,7 +146,7 @@ func (a *app) base() (*place, error) {
 	}
 	c := file.find(name)
 	if c == nil {
-		return nil, usage("there is no context %q; \"relayctl context list\" shows those that are there", name)
+		return nil, noContext(name)
 	}
 	return &place{
 		management: c.Management, token: c.Token, tokenFile: c.TokenFile, ca: c.CA, admin: c.Admin,
@@ -206,7 +209,7 @@ func (a *app) api() (*arm.Client, error) {
 	}
 	cfg := arm.Config{
 		Token: p.token, Subscription: p.subscription, ResourceGroup: p.group,
-		Timeout: a.flags.timeout, UserAgent: "relayctl/" + clientVersion(),
+		Timeout: a.flags.timeout, Program: "relayctl/" + clientVersion(),
 	}
 	if cfg.Subscription == "" {
 		cfg.Subscription = subscriptionDefault

@@ -37,14 +37,16 @@ type relayFlags struct {
 func (a *app) relayer(cmd *cobra.Command, right sas.Right) *relayFlags {
 	r := &relayFlags{right: right, key: a.keyOf(cmd, right)}
 	r.key.takeConnectionString(cmd)
-	cmd.Flags().BoolVar(&r.plain, "plain", false, "connect without TLS; keys stay here, tokens can be read")
+	cmd.Flags().BoolVar(&r.plain, "plain", false,
+		"connect without TLS; keys stay here, tokens can be read")
 	return r
 }
 
 // many gives cmd the flags of commands with many connections.
 func (r *relayFlags) many(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.IntVar(&r.connectionsMax, "connections-max", connectionsDefault, "most `CONNECTIONS` at once; more wait")
+	f.IntVar(&r.connectionsMax, "connections-max", connectionsDefault,
+		"most `CONNECTIONS` at once; more wait")
 	f.BoolVarP(&r.quiet, "quiet", "q", false, "do not tell of each connection")
 }
 
@@ -105,15 +107,17 @@ func (e *relayError) explain() string {
 	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return "the connection broke off"
 	case !errors.As(e.err, &refused):
-		return explainConnection(e.entity.Endpoint, "is the address in the connection string right?", e.err)
+		return explainConnection(e.entity.Endpoint,
+			"is the address in the connection string right?", e.err)
 	}
 	text := fmt.Sprintf("%s: %d %s", path, refused.Status, refused.Text)
 	switch refused.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return text + "; \"relayctl key list\" has the present keys, \"relayctl token inspect\" explains tokens"
+		return text + "; \"relayctl key list\" has the present keys, " +
+			"\"relayctl token inspect\" explains tokens"
 	case http.StatusNotFound:
-		return text + fmt.Sprintf("; start one with \"relayctl listen --hyco %s\", if \"relayctl hyco list\" has it",
-			path)
+		return text + "; start one with \"relayctl listen --hyco " + path +
+			"\", if \"relayctl hyco list\" has it"
 	}
 	return text
 }

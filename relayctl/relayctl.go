@@ -160,8 +160,8 @@ other gateways, see "relayctl context set --help".`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupResources, a.namespaceCommand(), a.entityCommand(hybridConnection), a.entityCommand(wcfRelay),
-		a.ruleCommand(anyScope, "rule"), a.keyCommand(anyScope, "key"))
+	add(groupResources, a.namespaceCommand(), a.entityCommand(hybridConnection),
+		a.entityCommand(wcfRelay), a.ruleCommand(anyScope, "rule"), a.keyCommand(anyScope, "key"))
 	add(groupRelay, a.connectionStringCommand(), a.tokenCommand(), a.listenCommand(),
 		a.connectCommand(), a.sendCommand())
 	add(groupOperate, a.showCommand(), a.exportCommand(), a.importCommand(), a.backupCommand())
@@ -169,13 +169,9 @@ other gateways, see "relayctl context set --help".`,
 	root.SetHelpCommandGroupID(groupTool)
 	root.SetCompletionCommandGroupID(groupTool)
 	root.InitDefaultCompletionCmd()
-	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
-		switch c.Name() {
-		case "completion":
+		if c.Name() == "completion" {
 			c.Short = "write what a shell needs to complete commands: bash, zsh, fish"
-		case "help":
-			c.Short = "show the help text of a command"
 		}
 	}
 	root.SetUsageTemplate(usageTemplate)
@@ -231,7 +227,7 @@ Aliases:
 Commands:{{range $cmds}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{else}}{{range $group := .Groups}}
 
-{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help")))}}
+{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) .IsAvailableCommand)}}
   {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{end}}` +
 	`{{if .HasExample}}
 

@@ -44,7 +44,8 @@ status is 1 if the response says 400 or more.`,
 	r := a.relayer(cmd, sas.Send)
 	f := cmd.Flags()
 	f.StringArrayVarP(&headers, "header", "H", nil, "`'NAME: VALUE'` to send, may be repeated")
-	f.StringVarP(&data, "data", "d", "", "`BODY` to send; @FILE for that of a file, @- for standard input")
+	f.StringVarP(&data, "data", "d", "",
+		"`BODY` to send; @FILE for that of a file, @- for standard input")
 	f.BoolVarP(&head, "include", "i", false, "print the status and the headers too")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q := request{method: http.MethodGet, head: head}
@@ -128,9 +129,12 @@ func (a *app) send(ctx context.Context, r *relayFlags, q *request) error {
 	if err != nil {
 		return &relayError{e, err}
 	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}}
+	client := &http.Client{
+		Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
 	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -156,7 +156,6 @@ type showFlags struct {
 }
 
 func (a *app) showCommand() *cobra.Command {
-	var s showFlags
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "what the gateway is doing, from its admin port",
@@ -167,24 +166,28 @@ management API and wants no token; --admin, or the context, says where it is.`,
   relayctl show closed --limit 20 -o json`,
 	}
 	asGroup(cmd)
-	f := cmd.PersistentFlags()
+	for _, p := range parts {
+		cmd.AddCommand(a.showPartCommand(p))
+	}
+	return cmd
+}
+
+func (a *app) showPartCommand(p part) *cobra.Command {
+	var s showFlags
+	cmd := &cobra.Command{Use: p.name, Short: p.short, Args: cobra.NoArgs}
+	f := cmd.Flags()
 	f.SortFlags = false
 	f.BoolVarP(&s.watch, "watch", "w", false, "show it again and again")
 	f.DurationVar(&s.interval, "interval", watchInterval, "`TIME` between two times")
 	f.IntVar(&s.limit, "limit", showLimitDefault, "most `LINES` of a list")
-	for _, p := range parts {
-		cmd.AddCommand(&cobra.Command{
-			Use: p.name, Short: p.short, Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				if s.limit < 1 || s.limit > showLimitMax {
-					return usage("--limit: want 1 to %d, got %d", showLimitMax, s.limit)
-				}
-				if s.interval < watchIntervalMin {
-					return usage("--interval: want at least %v, got %v", watchIntervalMin, s.interval)
-				}
-				return a.show(cmd.Context(), p, s)
-			},
-		})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if s.limit < 1 || s.limit > showLimitMax {
+			return usage("--limit: want 1 to %d, got %d", showLimitMax, s.limit)
+		}
+		if s.interval < watchIntervalMin {
+			return usage("--interval: want at least %v, got %v", watchIntervalMin, s.interval)
+		}
+		return a.show(cmd.Context(), p, s)
 	}
 	return cmd
 }

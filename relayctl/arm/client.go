@@ -53,8 +53,8 @@ type Config struct {
 	// Timeout is for a request with its answer, of calls that do not say
 	// otherwise.
 	Timeout time.Duration
-	// UserAgent names the program.
-	UserAgent string
+	// Program is the name and version to send.
+	Program string
 }
 
 // Client speaks to one gateway.
@@ -314,7 +314,7 @@ func (c *Client) do(
 		}
 	}
 	set("Accept", "application/json")
-	set("User-Agent", c.cfg.UserAgent)
+	set("User-Agent", c.cfg.Program)
 	set("Content-Type", contentType)
 	set("If-Match", etag)
 	if c.cfg.Token != "" {
