@@ -19,17 +19,16 @@ import (
 
 // request is a parsed head on its way to one of listen, connect and accept.
 type request struct {
-	g        *Gateway
-	head     httphead.Head
-	size     int // bytes of the head
-	target   hyco.Target
-	host     string // of the Host header, as sent
-	source   source
-	snapshot *namespace.Snapshot
-	ns       *namespace.Namespace
-	id       string // tracking id, with the gateway's mark
-	key      string // Sec-WebSocket-Key
-	now      time.Time
+	g      *Gateway
+	head   httphead.Head
+	size   int // bytes of the head
+	target hyco.Target
+	host   string // of the Host header, as sent
+	source source
+	ns     *namespace.Namespace
+	id     string // tracking id, with the gateway's mark
+	key    string // Sec-WebSocket-Key
+	now    time.Time
 
 	management bool // errors are documents of the management surface
 }
@@ -163,8 +162,7 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	if r.host = r.target.Authority; r.host == "" {
 		r.host = r.head.Get("Host")
 	}
-	r.snapshot = g.cfg.Namespaces.Load()
-	r.ns = r.snapshot.Lookup(r.host)
+	r.ns = r.resolve(g.cfg.Namespaces.Load())
 	if err != nil {
 		g.refuse(c, r, asRefusal(err))
 		return
@@ -193,6 +191,19 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	default:
 		g.refuse(c, r, hyco.RefusalUnknownAction(r.target.ActionText))
 	}
+}
+
+// resolve finds the namespace of the request: by its host, or where several
+// namespaces share that, by its path and token.
+func (r *request) resolve(s *namespace.Snapshot) *namespace.Namespace {
+	if n := s.Lookup(r.host); n != nil {
+		return n
+	}
+	token := r.token()
+	if token == "" && !r.target.WebSocket {
+		token = r.head.Get("Authorization")
+	}
+	return s.Resolve(r.host, r.target.Path, token)
 }
 
 // check refuses what is no WebSocket upgrade on the WebSocket surface.
@@ -227,7 +238,7 @@ func (r *request) authorize(entity *namespace.Entity, right sas.Right) (namespac
 
 func (r *request) authorizeToken(entity *namespace.Entity, token string, right sas.Right,
 ) (namespace.Grant, error) {
-	return r.g.cfg.Authorizer.Authorize(r.snapshot, r.ns, r.target.Path, entity, token, right, r.now)
+	return r.g.cfg.Authorizer.Authorize(r.ns, r.target.Path, entity, token, right, r.now)
 }
 
 // token is what authorizes the request: the header before the parameter

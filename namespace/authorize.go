@@ -56,7 +56,7 @@ type Grant struct {
 
 // Authorize decides whether token allows the action right at path.
 //
-//	Shape:  ns and e were found in snap; ns is nil for an unknown host and e
+//	Shape:  ns and e are of one snapshot; ns is nil for an unknown host and e
 //	        for an unknown entity. path is the decoded path of the request, in
 //	        full. token is as in the header, empty if there was none.
 //	Order:  A sender to an entity that takes anonymous senders passes, and its
@@ -71,7 +71,7 @@ type Grant struct {
 //	        four HMAC-SHA256.
 //	Source: docs/protocol.md, sections 2.1, 3.1, 6.3 to 6.7.
 func (a *Authorizer) Authorize(
-	snap *Snapshot, ns *Namespace, path string, e *Entity,
+	ns *Namespace, path string, e *Entity,
 	token string, right sas.Right, now time.Time,
 ) (Grant, error) {
 	if right == sas.Send && e != nil && !e.RequiresClientAuthorization {
@@ -83,8 +83,11 @@ func (a *Authorizer) Authorize(
 	if len(token) > sas.TokenMax {
 		return Grant{}, hyco.RefusalMalformedToken
 	}
-	key := proofKey{sum: tokenSum(token), ns: ns, e: e}
-	p, ok := a.cache.get(snap, key, now)
+	key := proofKey{sum: tokenSum(token), e: e}
+	if ns != nil {
+		key.ns = ns.settings
+	}
+	p, ok := a.cache.get(key, now)
 	if !ok {
 		var err error
 		if p, err = prove(ns, e, token); err != nil {
@@ -92,7 +95,7 @@ func (a *Authorizer) Authorize(
 		}
 		p.end = p.expiry.Add(a.skew)
 		if p.valid(now) {
-			a.cache.put(snap, key, p)
+			a.cache.put(key, p)
 		}
 	}
 	grant, refusal := a.judge(ns, path, &p, right, now)
@@ -129,8 +132,11 @@ type level struct {
 
 // valid says whether p is worth remembering.
 func (p *proof) valid(now time.Time) bool {
-	return (p.levels[0].signed || p.levels[1].signed) && !now.After(p.end)
+	return p.signed() && !now.After(p.end)
 }
+
+// signed says whether any key did.
+func (p *proof) signed() bool { return p.levels[0].signed || p.levels[1].signed }
 
 // prove does the work that a cache hit saves.
 func prove(ns *Namespace, e *Entity, token string) (proof, error) {
@@ -146,7 +152,7 @@ func prove(ns *Namespace, e *Entity, token string) (proof, error) {
 		p.levels[0] = newLevel(e.Rules, t)
 	}
 	if ns != nil {
-		p.levels[1] = newLevel(ns.rules, t)
+		p.levels[1] = newLevel(ns.settings.def.Rules, t)
 	}
 	return p, nil
 }

@@ -75,7 +75,7 @@ func (r request) authorize(a *Authorizer, s *Snapshot) (Grant, error) {
 	}
 	n := s.Lookup(host)
 	e, _ := n.Find(r.path)
-	return a.Authorize(s, n, r.path, e, r.token, r.right, now.Add(r.late))
+	return a.Authorize(n, r.path, e, r.token, r.right, now.Add(r.late))
 }
 
 // code is what the tests compare: empty for a grant.
@@ -286,7 +286,7 @@ func TestSingleNamespaceWithoutHosts(t *testing.T) {
 func TestUnknownNamespace(t *testing.T) {
 	a := NewAuthorizer(AuthorizerConfig{CacheMax: 1})
 	token := sas.Sign("http://"+host, "root", "root-key", now)
-	if _, err := a.Authorize(nil, nil, "hyco", nil, token, sas.Listen, now); code(err) !=
+	if _, err := a.Authorize(nil, "hyco", nil, token, sas.Listen, now); code(err) !=
 		"InvalidSignature" {
 		t.Errorf("got %v", err)
 	}

@@ -42,7 +42,7 @@ func BenchmarkAuthorize(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := a.Authorize(snap, n, "hyco", e, c.token, sas.Listen, now)
+				_, err := a.Authorize(n, "hyco", e, c.token, sas.Listen, now)
 				if (err == nil) != c.granted {
 					b.Fatal(err)
 				}
