@@ -158,7 +158,7 @@ func (e *editor) edit(n *Namespace) *Namespace {
 		return n
 	}
 	next := *n
-	next.byName = maps.Clone(n.byName)
+	next.byName, next.gone = maps.Clone(n.byName), maps.Clone(n.gone)
 	for k := range next.entities {
 		next.entities[k] = slices.Clone(n.entities[k])
 	}
@@ -185,6 +185,7 @@ func (e *editor) putEntity(n *Namespace, entity Entity) error {
 	}
 	n = e.edit(n)
 	added := n.add(entity.Kind, entity)
+	delete(n.gone, lower(entity.Name))
 	list := n.entities[entity.Kind]
 	list = list[:len(list)-1]
 	i, found := slices.BinarySearchFunc(list, added, byKey)
@@ -204,6 +205,7 @@ func (e *editor) deleteEntity(n *Namespace, k Kind, name string) error {
 	}
 	n = e.edit(n)
 	delete(n.byName, lower(name))
+	n.bury(old)
 	i, _ := slices.BinarySearchFunc(n.entities[k], old, byKey)
 	n.entities[k] = slices.Delete(n.entities[k], i, i+1)
 	return nil

@@ -216,6 +216,8 @@ func TestResolve(t *testing.T) {
 		Definition{Name: "dev", Rules: rule("dev-key"), HybridConnections: entities("a", "both")},
 		Definition{Name: "two", Rules: rule("two-key"), HybridConnections: entities("b", "both")},
 		Definition{Name: "named", Hosts: []string{"named.example"}, HybridConnections: entities("a")})
+	s = apply(t, s, PutEntity("two", Entity{Name: "open"}), PutEntity("two", Entity{Name: "gone"}),
+		DeleteEntity("two", 0, "gone"))
 	token := func(key string) string { return sas.Sign("http://localhost/both", "root", key, now) }
 	for _, c := range []struct{ host, path, token, want string }{
 		{"localhost:8443", "a", "", "dev"},
@@ -229,7 +231,12 @@ func TestResolve(t *testing.T) {
 		{"localhost", "both", token("no-key"), "dev"},
 		{"localhost", "both", "junk", "dev"},
 		{"localhost", "both", strings.Repeat("x", sas.TokenMax+1), "dev"},
-		{"localhost", "none", token("two-key"), "dev"},
+		{"localhost", "none", token("two-key"), "two"},
+		{"localhost", "none", token("dev-key"), "dev"},
+		{"localhost", "none", "", "dev"},
+		{"localhost", "open", token("dev-key"), "two"},
+		{"localhost", "gone", token("two-key"), "two"},
+		{"localhost", "gone", "", "two"},
 		{"two.servicebus.windows.net", "a", "", "two"},
 		{"TWO.x:443", "a", "", "two"},
 		{"dev.x", "b", "", "dev"},

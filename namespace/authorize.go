@@ -63,7 +63,8 @@ type Grant struct {
 //	        token is not looked at. Then: is there a token, can it be read, did
 //	        a rule of that name sign it, is it expired, does it cover path,
 //	        has the rule the right, and at last, is there an entity. So only
-//	        a token that is good for the namespace learns that it is not.
+//	        a token that is good for the namespace learns that it is not, or
+//	        one that was good for an entity that is gone.
 //	        A rule of the entity goes before one of the namespace with the same
 //	        name; one that passes is enough, else the first one's error holds.
 //	Errors: always a *hyco.Refusal.
@@ -74,7 +75,14 @@ func (a *Authorizer) Authorize(
 	ns *Namespace, path string, e *Entity,
 	token string, right sas.Right, now time.Time,
 ) (Grant, error) {
-	if right == sas.Send && e != nil && !e.RequiresClientAuthorization {
+	known := e
+	if e == nil && right != sas.Manage {
+		known = ns.Gone(path)
+	}
+	if right == sas.Send && known != nil && !known.RequiresClientAuthorization {
+		if e == nil {
+			return Grant{}, hyco.RefusalNoSuchEntity
+		}
 		return Grant{}, nil
 	}
 	if token == "" {
@@ -83,14 +91,14 @@ func (a *Authorizer) Authorize(
 	if len(token) > sas.TokenMax {
 		return Grant{}, hyco.RefusalMalformedToken
 	}
-	key := proofKey{sum: tokenSum(token), e: e}
+	key := proofKey{sum: tokenSum(token), e: known}
 	if ns != nil {
 		key.ns = ns.settings
 	}
 	p, ok := a.cache.get(key, now)
 	if !ok {
 		var err error
-		if p, err = prove(ns, e, token); err != nil {
+		if p, err = prove(ns, known, token); err != nil {
 			return Grant{}, hyco.RefusalMalformedToken
 		}
 		p.end = p.expiry.Add(a.skew)

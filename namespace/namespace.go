@@ -172,7 +172,16 @@ type Namespace struct {
 	entities [kinds][]*Entity   // by lower-case name
 	byName   map[string]*Entity // of all kinds, by lower-case name
 	nameMax  int                // at least the bytes of the longest name
+
+	// gone are entities that were removed, by lower-case name, at most goneMax.
+	// Whoever had a right there learns that they are, and not that his token is
+	// none.
+	gone map[string]*Entity
 }
+
+// goneMax bounds the entities of a namespace that are remembered when they are
+// gone; beyond it any of them is forgotten.
+const goneMax = 1000
 
 // settings is what a namespace has beside its entities. Namespaces of
 // successive snapshots share it while only entities change.
@@ -234,6 +243,51 @@ func (n *Namespace) Entity(k Kind, name string) *Entity {
 		return e
 	}
 	return nil
+}
+
+// Gone returns the entity that a path led to before it was removed or disabled,
+// see Find; nil if there is none that is remembered.
+func (n *Namespace) Gone(path string) *Entity {
+	if n == nil {
+		return nil
+	}
+	end := min(len(path), EntityNameMax)
+	if end < len(path) {
+		end = strings.LastIndexByte(path[:end+1], '/')
+	}
+	var room [EntityNameMax]byte
+	folded := appendLower(room[:0], path[:max(end, 0)])
+	for end > 0 {
+		name := string(folded[:end])
+		if e := n.byName[name]; e != nil {
+			if e.Kind == KindHybridConnection && e.Disabled {
+				return e
+			}
+			return nil
+		}
+		if e := n.gone[name]; e != nil {
+			return e
+		}
+		end = strings.LastIndexByte(path[:end], '/')
+	}
+	return nil
+}
+
+// bury remembers e as gone. n must be its caller's alone.
+func (n *Namespace) bury(e *Entity) {
+	if e.Kind != KindHybridConnection {
+		return
+	}
+	if n.gone == nil {
+		n.gone = make(map[string]*Entity)
+	}
+	if len(n.gone) >= goneMax {
+		for name := range n.gone {
+			delete(n.gone, name)
+			break
+		}
+	}
+	n.gone[lower(e.Name)] = e
 }
 
 // HasHost says whether host, in lower case and without port, is a name of n.

@@ -15,6 +15,7 @@ type Snapshot struct {
 	byName     map[string]*Namespace // by lower-case name
 	byHost     map[string]*Namespace // by lower-case host name
 	anyHost    []*Namespace          // those that name no host
+	fresh      bool                  // by NewSnapshot: it knows of nothing that is gone
 }
 
 // NewSnapshot validates defs and copies them.
@@ -25,7 +26,7 @@ func NewSnapshot(defs []Definition) (*Snapshot, error) {
 	if err := Validate(defs); err != nil {
 		return nil, err
 	}
-	s := &Snapshot{}
+	s := &Snapshot{fresh: true}
 	for _, d := range defs {
 		s.namespaces = append(s.namespaces, newNamespace(d))
 	}
@@ -141,38 +142,92 @@ func (s *Snapshot) Lookup(host string) *Namespace {
 	return nil
 }
 
+// resolveMax bounds the namespaces that Resolve checks a token against, each at
+// the cost of up to four HMACs.
+const resolveMax = 64
+
 // Resolve is Lookup that also looks at the path and the token of a request,
-// for hosts that several namespaces share because they name none: the
-// namespace is the one in which the path leads to an entity; of several, the
-// one of whose keys signed the token; else the first.
+// for hosts that several namespaces share because they name none. Of these it
+// is, in this order, the one in which the path leads to an entity and the token
+// is signed by a key for it; in which it leads to an entity for anonymous
+// senders; in which it led to one that is gone, and a key signed; in which it
+// leads to any; of which a key signed; in which it led to one that is gone;
+// else the first.
 //
 //	Shape: path as for Find; token as in the header, empty if there is none.
-//	Cost:  as Lookup; beyond it a Find for each namespace that names no host.
+//	Cost:  as Lookup; beyond it a Find for each namespace that names no host,
+//	       and a signature check for up to resolveMax.
 func (s *Snapshot) Resolve(host, path, token string) *Namespace {
 	n := s.Lookup(host)
 	if n != nil || s == nil || len(s.anyHost) == 0 {
 		return n
 	}
-	var first *Namespace
-	for _, n := range s.anyHost {
-		e, _ := n.Find(path)
-		if e == nil {
-			continue
+	if len(token) > sas.TokenMax {
+		token = ""
+	}
+	best, rank := s.anyHost[0], 0
+	for i, n := range s.anyHost {
+		if i == resolveMax {
+			token = ""
 		}
-		if first == nil {
-			first = n
-		}
-		if token == "" || len(token) > sas.TokenMax {
-			continue
-		}
-		if p, err := prove(n, e, token); err == nil && p.signed() {
-			return n
+		if r := n.fits(path, token); r > rank {
+			best, rank = n, r
 		}
 	}
-	if first == nil {
-		first = s.anyHost[0]
+	return best
+}
+
+// fits says how well a request fits n, see Resolve.
+func (n *Namespace) fits(path, token string) int {
+	found, _ := n.Find(path)
+	e := found
+	if e == nil {
+		e = n.Gone(path)
 	}
-	return first
+	signed := false
+	if token != "" {
+		p, err := prove(n, e, token)
+		signed = err == nil && p.signed()
+	}
+	switch {
+	case found != nil && signed:
+		return 6
+	case found != nil && !found.RequiresClientAuthorization:
+		return 5
+	case e != nil && signed:
+		return 4
+	case found != nil:
+		return 3
+	case signed:
+		return 2
+	case e != nil:
+		return 1
+	}
+	return 0
+}
+
+// remember takes over what is gone since previous.
+func (s *Snapshot) remember(previous *Snapshot) {
+	if s == nil || !s.fresh {
+		return
+	}
+	s.fresh = false
+	for _, n := range s.namespaces {
+		old := previous.Namespace(n.Name())
+		if old == nil {
+			continue
+		}
+		for name, e := range old.gone {
+			if n.byName[name] == nil {
+				n.bury(e)
+			}
+		}
+		for name, e := range old.byName {
+			if n.byName[name] == nil {
+				n.bury(e)
+			}
+		}
+	}
 }
 
 // Removed returns the keys of the entities that serve in s and do not in next,

@@ -153,6 +153,9 @@ func (b *Bolt) make(batch []*update) {
 		}
 	}
 	if err := b.reopenLocked(); err != nil {
+		if !b.released {
+			b.complain(err)
+		}
 		fail(unavailable(err))
 		return
 	}
@@ -166,8 +169,7 @@ func (b *Bolt) make(batch []*update) {
 	}
 	if next != previous {
 		if err := b.write(next, &touched); err != nil {
-			b.o.Log.Error("the namespace store cannot be written; nothing has changed",
-				slog.String("file", b.o.File), slog.String("error", err.Error()))
+			b.complain(err)
 			fail(unavailable(err))
 			return
 		}
@@ -178,6 +180,12 @@ func (b *Bolt) make(batch []*update) {
 			u.next = next
 		}
 	}
+}
+
+// complain tells the operator why updates are refused.
+func (b *Bolt) complain(err error) {
+	b.o.Log.Error("the namespace store cannot be written; nothing has changed",
+		slog.String("file", b.o.File), slog.String("error", err.Error()))
 }
 
 // touched are the records that a batch of changes writes or removes.
@@ -214,7 +222,7 @@ func (b *Bolt) Backup(w io.Writer) error {
 	db := b.db
 	b.mu.Unlock()
 	if db == nil {
-		return unavailable(errElsewhere)
+		return unavailable(ErrElsewhere)
 	}
 	return db.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
@@ -268,7 +276,7 @@ func (b *Bolt) closeLocked() {
 // one: an empty file must not take the place of one that somebody moved away.
 func (b *Bolt) reopenLocked() error {
 	if b.released {
-		return errElsewhere
+		return ErrElsewhere
 	}
 	if b.cause != nil {
 		b.closeLocked() // it may be writable by now
@@ -349,9 +357,13 @@ func (b *Bolt) private() error {
 	if err != nil || info.Mode().Perm()&0o077 == 0 {
 		return err
 	}
+	if err := os.Chmod(b.o.File, fileMode); err != nil {
+		b.o.Log.Warn("others can read the namespace store", slog.String("error", err.Error()))
+		return nil
+	}
 	b.o.Log.Warn("others could read the namespace store; its mode is 0600 now",
 		slog.String("file", b.o.File))
-	return os.Chmod(b.o.File, fileMode)
+	return nil
 }
 
 // create makes an empty file in one step, so that an end at any moment leaves a

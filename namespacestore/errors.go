@@ -20,10 +20,11 @@ var (
 	ErrMasterKey = errors.New("master key")
 )
 
-var (
-	errClosed    = errors.New("it is closed")
-	errElsewhere = errors.New("the process that takes this one's place has it; try again")
-)
+// ErrElsewhere is an ErrUnavailable that ends by itself: a process that takes
+// this one's place has the file.
+var ErrElsewhere = errors.New("the process that takes this one's place has it; try again")
+
+var errClosed = errors.New("it is closed")
 
 // fullError names the limit, so that an operator can find it.
 func fullError(setting string, most int) error {
