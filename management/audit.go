@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -84,14 +85,15 @@ func (l *auditLog) append(line *auditLine) error {
 	return err
 }
 
-// record notes a change, made or refused, before its client is answered.
+// record notes a change, made or refused, before its client is answered. A
+// DELETE of what is not there, 204, is neither.
 //
 // A line that cannot be written does not undo a change that is on disk, and
 // refusing the next changes would let a full log disk take the gateway out of
 // its owner's hands. So the failure is logged and counted, and the client is
 // answered as usual.
 func (c *call) record(status int, code string) {
-	if c.action == nil || !c.action.changes {
+	if c.action == nil || !c.action.changes || status == http.StatusNoContent {
 		return
 	}
 	line := auditLine{

@@ -63,13 +63,17 @@ func (c *call) listKeys() (answer, error) {
 }
 
 // readRegenerate reads which key is to be replaced and by what; "" for a new
-// one.
+// one. Source: docs/protocol.md, section 13.3.
 func (c *call) readRegenerate() (keyType, key string, err error) {
 	body, err := c.readBody()
 	if err != nil {
 		return "", "", err
 	}
-	keyType = body.choice("keyType", keyPrimary, keySecondary)
+	member := "keyType"
+	if c.version == v20160701 && !body.has(member) {
+		member = "policyKey"
+	}
+	keyType = body.choice(member, keyPrimary, keySecondary)
 	if text := body.text("key"); text != nil {
 		key = *text
 		if !validKey(key) {
@@ -78,7 +82,7 @@ func (c *call) readRegenerate() (keyType, key string, err error) {
 		}
 	}
 	if keyType == "" {
-		body.refuse("keyType", "want %s or %s", keyPrimary, keySecondary)
+		body.refuse(member, "want %s or %s", keyPrimary, keySecondary)
 	}
 	return keyType, key, body.problem()
 }

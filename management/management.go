@@ -82,6 +82,8 @@ type API struct {
 	log    *slog.Logger
 	routes []route
 	newKey func() string
+	// importMax is importBytesMax, or less in a test.
+	importMax int64
 
 	slots     chan struct{} // one in it for each request in service
 	transfers chan struct{} // one in it while an import or a backup runs
@@ -120,6 +122,7 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{
 		o: o, log: o.Log, routes: newRoutes(), newKey: sas.NewKey,
+		importMax: importBytesMax,
 		slots:     make(chan struct{}, requestsMax),
 		transfers: make(chan struct{}, 1),
 		audit:     auditLog{path: o.AuditLog, log: o.Log},
@@ -219,7 +222,6 @@ func (c *call) headers() {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Pragma", "no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	h.Set("X-Ms-Request-Id", c.requestID)
 	h.Set("X-Ms-Correlation-Request-Id", c.correlationID)
 	if returns := c.r.Header.Get("X-Ms-Return-Client-Request-Id"); equalFold(returns, "true") {

@@ -167,8 +167,8 @@ func act(operation string, serve func(*call) (answer, error)) action {
 	return action{operation: operation, serve: serve}
 }
 
-// since20160701 is one that no later version has.
-func since20160701(a action) action {
+// only20160701 is one that no later version has.
+func only20160701(a action) action {
 	a.only = v20160701
 	return a
 }
@@ -242,12 +242,14 @@ func (b *builder) rules(pattern, word string, kind namespace.Kind) {
 	type methods = map[string]action
 	pattern, word = pattern+"/authorizationRules", word+"/authorizationRules"
 	get := read(word+"/read", (*call).getRule)
+	list := read(word+"/read", (*call).listRules)
 	b.add(pattern, v20160701, methods{
-		http.MethodGet: read(word+"/read", (*call).listRules),
+		http.MethodGet:  list,
+		http.MethodPost: only20160701(list),
 	}).kind = kind
 	b.add(pattern+"/{rule}", v20160701, methods{
 		http.MethodGet:    get,
-		http.MethodPost:   since20160701(get),
+		http.MethodPost:   only20160701(get),
 		http.MethodPut:    change(word+"/write", (*call).putRule),
 		http.MethodDelete: change(word+"/delete", (*call).deleteRule),
 	}).kind = kind

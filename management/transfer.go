@@ -166,12 +166,12 @@ func (c *call) importAll() (answer, error) {
 		return answer{}, err
 	}
 	defer release()
-	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, importBytesMax))
+	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.importMax))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return answer{}, newFault(http.StatusRequestEntityTooLarge, codeTooLarge,
-			"The body of the request is longer than %d bytes.", importBytesMax)
+			"The body of the request is longer than %d bytes.", c.importMax)
 	case err != nil:
 		return answer{}, faultBadRequest("", "The body of the request cannot be read.")
 	}
@@ -240,6 +240,14 @@ func importChanges(
 	var changes []namespace.Change
 	if replace {
 		changes = removals(s, defs)
+	}
+	// Host names may move from one namespace to another: all let go first.
+	for i := range defs {
+		if n := s.Namespace(defs[i].Name); n != nil && !n.AnyHost() {
+			d := n.Settings()
+			d.Hosts = nil
+			changes = append(changes, namespace.PutNamespace(d))
+		}
 	}
 	for _, d := range defs {
 		changes = append(changes, namespace.PutNamespace(d))
