@@ -54,8 +54,13 @@ func (g *Gateway) relayHTTP(c *engine.Conn, r *request, rest []byte) {
 		g.refuse(c, r, refusal)
 		return
 	}
+	r.management = strings.EqualFold(r.head.Get(hyco.HeaderProcessAt), "ServiceBus")
+	if !r.admitted() {
+		g.refuseHTTP(c, r, hyco.RefusalIPNotAllowed, r.behind(kind, length, rest))
+		return
+	}
 	entity, _ := r.ns.Find(r.target.Path)
-	if strings.EqualFold(r.head.Get(hyco.HeaderProcessAt), "ServiceBus") {
+	if r.management {
 		g.runtimeInformation(c, r, entity, r.behind(kind, length, rest))
 		return
 	}
