@@ -223,8 +223,9 @@ func (g *Gateway) next(c *engine.Conn, rest []byte) {
 		return
 	}
 	// In a turn of its own: pipelined requests wait for other connections, and
-	// do not pile up on the stack.
+	// do not pile up on the stack. There is none while the client takes nothing.
 	c.SetHandler(&pipelined{g: g, rest: rest})
+	c.SetDeadline(g.ticks(c, g.cfg.HTTP.SendStall))
 	c.Yield()
 }
 
@@ -261,6 +262,9 @@ func (p *pipelined) Turn(c *engine.Conn) {
 	c.Resume()
 	p.g.head.Data(c, p.rest)
 }
+
+// Timeout: the responses so far fill the socket, and nobody takes them.
+func (p *pipelined) Timeout(c *engine.Conn) { c.Close(metrics.CloseSendStalled) }
 
 // Announce chooses a listener and hands it the request. It implements
 // httprelay.Gateway, as do the methods below.
