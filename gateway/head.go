@@ -181,6 +181,10 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		return
 	}
 	c.SetPeer(r.source.addr) // no other request follows
+	if !waits && !r.admitted() {
+		g.refuse(c, r, hyco.RefusalIPNotAllowed)
+		return
+	}
 	switch r.target.Action {
 	case hyco.ActionConnect:
 		g.connect(c, r, rest)
@@ -229,6 +233,13 @@ func (r *request) check() *hyco.Refusal {
 	}
 	return nil
 }
+
+// admitted says whether the namespace lets the sender's address in. It is asked
+// before the token is looked at, of all but rendezvous connections: their
+// address is a secret that only who was let in has been told, and a listener may
+// well dial it from another of its own addresses (docs/protocol.md, section
+// 6.10).
+func (r *request) admitted() bool { return r.ns.Admits(r.source.addr.Addr()) }
 
 // authorize checks the request's token for an action on entity, which is nil
 // if there is none at the path.
