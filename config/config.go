@@ -18,6 +18,8 @@ type Config struct {
 	TLS           TLS
 	ProxyProtocol ProxyProtocol
 	Admin         Admin
+	Management    Management
+	Store         Store
 	Gateway       Gateway
 	Relay         Relay
 	HTTP          HTTP
@@ -27,7 +29,9 @@ type Config struct {
 	Drain         Drain
 	Restart       Restart
 	Log           Log
-	Namespaces    []namespace.Definition
+
+	// Namespaces are those that stand in the file of settings itself.
+	Namespaces []namespace.Definition
 }
 
 // Listen says where clients connect.
@@ -87,6 +91,26 @@ type ACME struct {
 type Admin struct {
 	Listen        string
 	ClosedHistory int
+}
+
+// Management is the port at which namespaces are changed.
+type Management struct {
+	Listen      string
+	Tokens      string
+	AuditLog    string
+	Domain      string
+	Certificate string
+	Key         string
+}
+
+// Store says where namespaces come from, beside Config.Namespaces: at most one
+// of these, File and Definitions is given.
+type Store struct {
+	File          string
+	MasterKey     string
+	Definitions   string
+	NamespacesMax int
+	EntitiesMax   int
 }
 
 // Gateway is how the gateway treats listeners and senders.
@@ -196,51 +220,88 @@ func (c Config) Validate() error {
 			errs = append(errs, s.wrong(s.get(), ""))
 		}
 	}
-	errs = append(errs, c.validateListen(len(c.TLS.Made) > 0)...)
+	errs = append(errs, c.validateTogether(len(c.TLS.Made) > 0)...)
 	for _, err := range validateNamespaces(c.Namespaces, samePath) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// validateListen checks that there is an address, and for TLS a certificate;
-// made says that the program has one.
-func (c *Config) validateListen(made bool) []error {
-	if c.Listen.HTTPS != "" {
-		return c.TLS.validate(made)
+// validateTogether checks what one setting asks of another; made says that the
+// program has a certificate for TLS.
+func (c *Config) validateTogether(made bool) []error {
+	var w wants
+	if c.Listen.HTTPS == "" {
+		w.want(c.Listen.HTTP != "", "listen.http",
+			"want host:port, here or at listen.https; without it nothing listens")
+	} else {
+		c.TLS.validate(&w)
+		w.want(made || c.TLS.given(), "listen.https", "want a certificate: "+
+			"set tls.certificate and tls.key, tls.certificates, or tls.acme.domains")
 	}
-	if c.Listen.HTTP == "" {
-		return []error{&Error{
-			Path: "listen.http",
-			Text: "want host:port, here or at listen.https; without it nothing listens",
-		}}
+	if c.Management.Listen != "" {
+		if c.Listen.HTTPS == "" && c.Management.Certificate == "" {
+			c.TLS.validate(&w)
+		}
+		c.Management.validate(&w, made || c.TLS.given())
 	}
-	return nil
+	c.Store.validate(&w, len(c.Namespaces) > 0)
+	return w
 }
 
-// validate checks what one setting asks of another.
-func (t *TLS) validate(made bool) (errs []error) {
-	want := func(ok bool, path, text string) {
-		if !ok {
-			errs = append(errs, &Error{Path: path, Text: text})
-		}
+// wants are the errors of settings that do not go together.
+type wants []error
+
+func (w *wants) want(ok bool, path, text string) {
+	if !ok {
+		*w = append(*w, &Error{Path: path, Text: text})
 	}
-	want(t.Certificate == "" || t.Key != "", "tls.key",
+}
+
+// given says whether there is a certificate, or a part of one.
+func (t *TLS) given() bool { return len(t.Pairs())+len(t.ACME.Domains) > 0 || t.Key != "" }
+
+func (t *TLS) validate(w *wants) {
+	w.want(t.Certificate == "" || t.Key != "", "tls.key",
 		"want the file of the key that belongs to tls.certificate, got nothing")
-	want(t.Key == "" || t.Certificate != "", "tls.certificate",
+	w.want(t.Key == "" || t.Certificate != "", "tls.certificate",
 		"want the file of the certificate that belongs to tls.key, got nothing")
-	want(made || len(t.Pairs())+len(t.ACME.Domains) > 0 || t.Key != "", "listen.https",
-		"want a certificate: set tls.certificate and tls.key, tls.certificates, or tls.acme.domains")
-	want(t.ClientAuth == "off" || t.ClientCA != "", "tls.client_ca",
+	w.want(t.ClientAuth == "off" || t.ClientCA != "", "tls.client_ca",
 		"want the authorities of clients, for tls.client_auth: "+t.ClientAuth)
-	want(t.ClientAuth != "off" || t.ClientCA == "", "tls.client_auth",
+	w.want(t.ClientAuth != "off" || t.ClientCA == "", "tls.client_auth",
 		"want request or require beside tls.client_ca, got off")
 	if len(t.ACME.Domains) > 0 {
-		want(t.ACME.Agree, "tls.acme.agree",
+		w.want(t.ACME.Agree, "tls.acme.agree",
 			"want true, by which you agree to the terms of the authority, got false")
-		want(t.ACME.Storage != "", "tls.acme.storage", "want a directory, got nothing")
+		w.want(t.ACME.Storage != "", "tls.acme.storage", "want a directory, got nothing")
 	}
-	return errs
+}
+
+// validate checks a Management that listens; served says that tls has a
+// certificate.
+func (m *Management) validate(w *wants, served bool) {
+	w.want(m.Tokens != "", "management.tokens",
+		"want a file that says who may use management.listen, got nothing")
+	w.want(m.Certificate == "" || m.Key != "", "management.key",
+		"want the file of the key that belongs to management.certificate, got nothing")
+	w.want(m.Key == "" || m.Certificate != "", "management.certificate",
+		"want the file of the certificate that belongs to management.key, got nothing")
+	w.want(served || m.Certificate != "" || m.Key != "", "management.listen",
+		"want a certificate: set management.certificate and management.key, or those of tls")
+}
+
+// validate checks that namespaces come from one place; inline says that they
+// stand in the file of settings.
+func (s *Store) validate(w *wants, inline bool) {
+	const instead = "; take them into store.file with relayctl import"
+	w.want(!inline || s.Definitions == "", "store.definitions",
+		"want nothing beside namespaces in the file of settings; put them all into one file")
+	w.want(!inline || s.File == "", "store.file",
+		"want nothing beside namespaces in the file of settings"+instead)
+	w.want(s.Definitions == "" || s.File == "", "store.file",
+		"want nothing beside store.definitions"+instead)
+	w.want(s.MasterKey == "" || s.File != "", "store.file",
+		"want the file whose keys store.master_key encrypts, got nothing")
 }
 
 // Error is one thing wrong with one setting.

@@ -201,7 +201,7 @@ func TestValidateReportsAll(t *testing.T) {
 	c.Listen.HTTPS = ":443"
 	c.TCP.Backlog = 0
 	c.Namespaces = []namespace.Definition{{Name: "-"}, {Name: "a", Hosts: []string{"a"}}}
-	want := []string{"tcp.backlog", "listen.https", "namespaces[0].name", "namespaces[0].hosts"}
+	want := []string{"tcp.backlog", "listen.https", "namespaces[0].name"}
 	err := c.Validate()
 	lines := strings.Split(fmt.Sprint(err), "\n")
 	if len(lines) != len(want) {
@@ -240,7 +240,9 @@ func TestFieldsAreTold(t *testing.T) {
 	}
 	for name, path := range map[string]string{
 		"http": "listen.http", "https": "listen.https", "admin": "admin.listen",
-		"tls-certificate": "tls.certificate", "tls-acme-domains": "tls.acme.domains",
+		"management": "management.listen", "management-audit-log": "management.audit_log",
+		"RELAYHOUSE_STORE__NAMESPACES_MAX": "store.namespaces_max",
+		"tls-certificate":                  "tls.certificate", "tls-acme-domains": "tls.acme.domains",
 		"RELAYHOUSE_TLS__ACME__DOMAINS":         "tls.acme.domains",
 		"gateway-rendezvous-window":             "gateway.rendezvous_window",
 		"RELAYHOUSE_GATEWAY__RENDEZVOUS_WINDOW": "gateway.rendezvous_window",
@@ -272,6 +274,7 @@ func TestDefaults(t *testing.T) {
 			CollectTime: time.Second, BodyMemory: 67108864,
 			Forwarded: "off", RequestTarget: "decoded", NoListenerStatus: 404,
 		}), c.ProxyProtocol.Networks == nil,
+		c.Management == Management{}, c.Store == Store{NamespacesMax: 1000, EntitiesMax: 100_000},
 		c.TCP.UserTimeout == 0, c.Drain.Delay == 0, c.Log.Level == "info",
 	} {
 		if !ok {

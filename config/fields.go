@@ -22,9 +22,10 @@ const envPrefix = "RELAYHOUSE_"
 
 // shortFlags are the flags that are not named after their path.
 var shortFlags = map[string]string{
-	"listen.http":  "http",
-	"listen.https": "https",
-	"admin.listen": "admin",
+	"listen.http":       "http",
+	"listen.https":      "https",
+	"admin.listen":      "admin",
+	"management.listen": "management",
 }
 
 // Fields returns every setting in the order of Print. Namespaces are not among

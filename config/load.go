@@ -68,7 +68,7 @@ func Load(o Options) (Config, error) {
 			l.fail(s.wrong(text, sources[s.path]))
 		}
 	}
-	l.errs = append(l.errs, c.validateListen(o.Made)...)
+	l.errs = append(l.errs, c.validateTogether(o.Made)...)
 	if err := errors.Join(l.errs...); err != nil {
 		return Config{}, err
 	}

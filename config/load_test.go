@@ -111,10 +111,10 @@ func TestLoadErrors(t *testing.T) {
 			want: []string{"relay.linger: want 100ms–1m, got 5 (FILE:1)"},
 		},
 		"everything at once": {
-			file: "gateway:\n  id: -1\n  tokens: 2\nlog:\n  level: loud\n",
+			file: "gateway:\n  id: -1\n  wings: 2\nlog:\n  level: loud\n",
 			env:  []string{"RELAYHOUSE_TCP__BACKLOG=x"},
 			want: []string{
-				"gateway.tokens: unknown key (FILE:3)",
+				"gateway.wings: unknown key (FILE:3)",
 				"gateway.id: want 0–65535, got -1 (FILE:2)",
 				"tcp.backlog: want 1–65535, got x (RELAYHOUSE_TCP__BACKLOG)",
 				"log.level: want debug | info | warn | error, got loud (FILE:5)",
@@ -151,8 +151,8 @@ func TestLoadErrors(t *testing.T) {
 			want: []string{"http: want a mapping, got a value (FILE:1)"},
 		},
 		"unlike any key": {
-			file: "storage:\n  id: 5\n",
-			want: []string{"storage: unknown key (FILE:1)"},
+			file: "quagmire:\n  id: 5\n",
+			want: []string{"quagmire: unknown key (FILE:1)"},
 		},
 		"case matters": {
 			file: "Gateway:\n  id: 5\n",

@@ -14,6 +14,7 @@ func (c *Config) settings() []setting {
 	for _, section := range [][]setting{
 		c.Listen.settings(), c.TLS.settings(), c.TLS.ACME.settings(),
 		c.ProxyProtocol.settings(), c.Admin.settings(),
+		c.Management.settings(), c.Store.settings(),
 		c.Gateway.settings(), c.Gateway.abuseSettings(), c.Relay.settings(), c.HTTP.settings(),
 		c.Limits.settings(), c.Engine.settings(), c.TCP.settings(), c.Drain.settings(),
 		c.Restart.settings(), c.Log.settings(),
@@ -90,6 +91,38 @@ func (a *Admin) settings() []setting {
 			"address of the admin port; it has no authentication, keep it private"),
 		number("admin.closed_history", &a.ClosedHistory, "256", 0, 65536, "",
 			"closed connections that /status/closed remembers"),
+	}
+}
+
+func (m *Management) settings() []setting {
+	return []setting{
+		str("management.listen", &m.Listen, "", "host:port", isHostPort,
+			"address of the management API, over TLS; needs management.tokens"),
+		str("management.tokens", &m.Tokens, "", "a file", isPath,
+			"who may use it, a line each: NAME TOKEN, or NAME sha256:HEX, and reader for GET alone"),
+		str("management.audit_log", &m.AuditLog, "", "a file", isPath,
+			"where each change is written, a line of JSON each; the log when empty"),
+		str("management.domain", &m.Domain, "", "a host name", isHostName,
+			"namespaces that are made by the API get the host name NAME.DOMAIN; none when empty"),
+		str("management.certificate", &m.Certificate, "", "a PEM file", isPath,
+			"certificate of management.listen, its chain behind it; those of tls when empty"),
+		str("management.key", &m.Key, "", "a PEM file", isPath,
+			"key of management.certificate, not encrypted"),
+	}
+}
+
+func (s *Store) settings() []setting {
+	return []setting{
+		str("store.file", &s.File, "", "a file", isPath,
+			"where namespaces are kept that the management API changes; made when it is not there"),
+		str("store.master_key", &s.MasterKey, "", "a file", isPath,
+			"key that keys in store.file are encrypted with"),
+		str("store.definitions", &s.Definitions, "", "a file", isPath,
+			"file of namespaces, read again when it changes; the management API cannot change them"),
+		number("store.namespaces_max", &s.NamespacesMax, "1000", 1, 100_000, "",
+			"namespaces that the management API may make; files may bring more"),
+		number("store.entities_max", &s.EntitiesMax, "100000", 1, 1_000_000, "",
+			"entities of one namespace that the management API may make; files may bring more"),
 	}
 }
 

@@ -24,7 +24,7 @@ type listener struct {
 	entity     *namespace.Entity
 	base       string // scheme and authority of rendezvous addresses
 	path       string // as in the listen request
-	host       string // of the namespace
+	namespace  string // its name
 	id         string // tracking id
 	listenerID string // sb-hc-id as sent, or ""
 	since      time.Time
@@ -112,13 +112,11 @@ func (l *listener) command(p []byte) {
 func (l *listener) renew(token string) {
 	g := l.g
 	now := g.cfg.Now()
-	snapshot := g.cfg.Namespaces.Load()
 	var refusal error = hyco.RefusalNoSuchEntity
-	if ns := snapshot.Lookup(l.host); ns != nil {
+	if ns := g.cfg.Namespaces.Load().Namespace(l.namespace); ns != nil {
 		entity, _ := ns.Find(l.path)
 		var grant namespace.Grant
-		grant, refusal = g.cfg.Authorizer.Authorize(snapshot, ns, l.path, entity, token,
-			sas.Listen, now)
+		grant, refusal = g.cfg.Authorizer.Authorize(ns, l.path, entity, token, sas.Listen, now)
 		if refusal == nil {
 			l.token.Store(grant.Expiry.Unix())
 			l.schedule()

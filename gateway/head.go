@@ -19,17 +19,16 @@ import (
 
 // request is a parsed head on its way to one of listen, connect and accept.
 type request struct {
-	g        *Gateway
-	head     httphead.Head
-	size     int // bytes of the head
-	target   hyco.Target
-	host     string // of the Host header, as sent
-	source   source
-	snapshot *namespace.Snapshot
-	ns       *namespace.Namespace
-	id       string // tracking id, with the gateway's mark
-	key      string // Sec-WebSocket-Key
-	now      time.Time
+	g      *Gateway
+	head   httphead.Head
+	size   int // bytes of the head
+	target hyco.Target
+	host   string // of the Host header, as sent
+	source source
+	ns     *namespace.Namespace
+	id     string // tracking id, with the gateway's mark
+	key    string // Sec-WebSocket-Key
+	now    time.Time
 
 	management bool // errors are documents of the management surface
 }
@@ -163,8 +162,7 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	if r.host = r.target.Authority; r.host == "" {
 		r.host = r.head.Get("Host")
 	}
-	r.snapshot = g.cfg.Namespaces.Load()
-	r.ns = r.snapshot.Lookup(r.host)
+	r.ns = r.resolve(g.cfg.Namespaces.Load())
 	if err != nil {
 		g.refuse(c, r, asRefusal(err))
 		return
@@ -183,6 +181,10 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 		return
 	}
 	c.SetPeer(r.source.addr) // no other request follows
+	if !waits && !r.admitted() {
+		g.refuse(c, r, hyco.RefusalIPNotAllowed)
+		return
+	}
 	switch r.target.Action {
 	case hyco.ActionConnect:
 		g.connect(c, r, rest)
@@ -193,6 +195,19 @@ func (g *Gateway) route(c *engine.Conn, head, rest []byte) {
 	default:
 		g.refuse(c, r, hyco.RefusalUnknownAction(r.target.ActionText))
 	}
+}
+
+// resolve finds the namespace of the request: by its host, or where several
+// namespaces share that, by its path and token.
+func (r *request) resolve(s *namespace.Snapshot) *namespace.Namespace {
+	if n := s.Lookup(r.host); n != nil {
+		return n
+	}
+	token := r.token()
+	if token == "" && !r.target.WebSocket {
+		token = r.head.Get("Authorization")
+	}
+	return s.Resolve(r.host, r.target.Path, token)
 }
 
 // check refuses what is no WebSocket upgrade on the WebSocket surface.
@@ -219,6 +234,13 @@ func (r *request) check() *hyco.Refusal {
 	return nil
 }
 
+// admitted says whether the namespace lets the sender's address in. It is asked
+// before the token is looked at, of all but rendezvous connections: their
+// address is a secret that only who was let in has been told, and a listener may
+// well dial it from another of its own addresses (docs/protocol.md, section
+// 6.10).
+func (r *request) admitted() bool { return r.ns.Admits(r.source.addr.Addr()) }
+
 // authorize checks the request's token for an action on entity, which is nil
 // if there is none at the path.
 func (r *request) authorize(entity *namespace.Entity, right sas.Right) (namespace.Grant, error) {
@@ -227,7 +249,7 @@ func (r *request) authorize(entity *namespace.Entity, right sas.Right) (namespac
 
 func (r *request) authorizeToken(entity *namespace.Entity, token string, right sas.Right,
 ) (namespace.Grant, error) {
-	return r.g.cfg.Authorizer.Authorize(r.snapshot, r.ns, r.target.Path, entity, token, right, r.now)
+	return r.g.cfg.Authorizer.Authorize(r.ns, r.target.Path, entity, token, right, r.now)
 }
 
 // token is what authorizes the request: the header before the parameter

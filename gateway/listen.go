@@ -34,7 +34,7 @@ func (g *Gateway) listen(c *engine.Conn, r *request, rest []byte) {
 	}
 	l := &listener{
 		g: g, conn: c, ref: c.Ref(), peer: c.Peer(), entity: entity, base: base,
-		path: strings.Clone(r.target.Path), host: r.ns.Host(),
+		path: strings.Clone(r.target.Path), namespace: r.ns.Name(),
 		id: r.id, since: r.now, reader: wsframe.NewReader(g.cfg.ControlMessage),
 	}
 	l.token.Store(grant.Expiry.Unix())

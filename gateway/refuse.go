@@ -102,12 +102,12 @@ func (g *Gateway) refuseKeeping(c *engine.Conn, r *request, refusal *hyco.Refusa
 	c.Finish(closeReason(refusal))
 }
 
-// logRefusal writes one line: for everybody to see if somebody tried to get in,
+// logRefusal writes one line: for everybody to see if somebody tried a token,
 // which the limiter bounds; otherwise, floods of garbage among it, for those who
 // look for it.
 func (g *Gateway) logRefusal(r *request, refusal *hyco.Refusal) {
 	level := slog.LevelDebug
-	if unauthorized(refusal) {
+	if unauthorized(refusal) && refusal != hyco.RefusalIPNotAllowed {
 		level = slog.LevelInfo
 	}
 	g.cfg.Log.LogAttrs(context.Background(), level, "handshake refused",
@@ -118,7 +118,8 @@ func (g *Gateway) logRefusal(r *request, refusal *hyco.Refusal) {
 
 // unauthorized says whether a refusal counts against the client's address: a
 // token that does not open anything, an entity or a rendezvous address that does
-// not exist. What cannot be read costs less than that and is no guess at a key.
+// not exist, an address that is not let in. What cannot be read costs less than
+// that and is no guess at a key.
 func unauthorized(r *hyco.Refusal) bool {
 	switch r.Code {
 	case hyco.RefusalNoListeners.Code, hyco.RefusalNoListenerMatches.Code,
@@ -133,7 +134,8 @@ func unauthorized(r *hyco.Refusal) bool {
 func eventOf(r *hyco.Refusal) string {
 	switch r.Status {
 	case 401:
-		if r.Code == hyco.RefusalMissingClaim("").Code {
+		switch r.Code {
+		case hyco.RefusalMissingClaim("").Code, hyco.RefusalIPNotAllowed.Code:
 			return "AuthorizationFailed"
 		}
 		return "InvalidSasToken"

@@ -54,8 +54,13 @@ func (g *Gateway) relayHTTP(c *engine.Conn, r *request, rest []byte) {
 		g.refuse(c, r, refusal)
 		return
 	}
+	r.management = strings.EqualFold(r.head.Get(hyco.HeaderProcessAt), "ServiceBus")
+	if !r.admitted() {
+		g.refuseHTTP(c, r, hyco.RefusalIPNotAllowed, r.behind(kind, length, rest))
+		return
+	}
 	entity, _ := r.ns.Find(r.target.Path)
-	if strings.EqualFold(r.head.Get(hyco.HeaderProcessAt), "ServiceBus") {
+	if r.management {
 		g.runtimeInformation(c, r, entity, r.behind(kind, length, rest))
 		return
 	}
@@ -218,8 +223,9 @@ func (g *Gateway) next(c *engine.Conn, rest []byte) {
 		return
 	}
 	// In a turn of its own: pipelined requests wait for other connections, and
-	// do not pile up on the stack.
+	// do not pile up on the stack. There is none while the client takes nothing.
 	c.SetHandler(&pipelined{g: g, rest: rest})
+	c.SetDeadline(g.ticks(c, g.cfg.HTTP.SendStall))
 	c.Yield()
 }
 
@@ -256,6 +262,9 @@ func (p *pipelined) Turn(c *engine.Conn) {
 	c.Resume()
 	p.g.head.Data(c, p.rest)
 }
+
+// Timeout: the responses so far fill the socket, and nobody takes them.
+func (p *pipelined) Timeout(c *engine.Conn) { c.Close(metrics.CloseSendStalled) }
 
 // Announce chooses a listener and hands it the request. It implements
 // httprelay.Gateway, as do the methods below.

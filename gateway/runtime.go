@@ -13,7 +13,6 @@ import (
 // 5.11). It needs the right Manage.
 func (g *Gateway) runtimeInformation(c *engine.Conn, r *request, entity *namespace.Entity,
 	behind []byte) {
-	r.management = true
 	token, _ := r.httpToken(nil)
 	_, err := r.authorizeToken(entity, token, sas.Manage)
 	refusal := asRefusal(err)

@@ -76,6 +76,11 @@ const (
 	closeInternal    = 1011
 )
 
+// RefusalIPNotAllowed is that of an address that the namespace does not let in.
+// It does not say which rule it was (docs/protocol.md, section 6.10).
+var RefusalIPNotAllowed = &Refusal{401, 0, "IPNotAllowed",
+	"IpNotAllowed: Ip has been prevented to connect to the endpoint"}
+
 // Tokens: everything about them is 401, because clients know no other, and on a
 // control channel 1008 (docs/protocol.md, sections 6.7 and 2.8).
 var (

@@ -17,6 +17,7 @@ var rewrite = flag.Bool("rewrite", false, "write the golden file of the status t
 
 // refusals has every name of status.go.
 var refusals = map[string]*Refusal{
+	"RefusalIPNotAllowed":             RefusalIPNotAllowed,
 	"RefusalMissingToken":             RefusalMissingToken,
 	"RefusalMalformedToken":           RefusalMalformedToken,
 	"RefusalInvalidSignature":         RefusalInvalidSignature,

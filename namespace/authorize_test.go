@@ -75,7 +75,7 @@ func (r request) authorize(a *Authorizer, s *Snapshot) (Grant, error) {
 	}
 	n := s.Lookup(host)
 	e, _ := n.Find(r.path)
-	return a.Authorize(s, n, r.path, e, r.token, r.right, now.Add(r.late))
+	return a.Authorize(n, r.path, e, r.token, r.right, now.Add(r.late))
 }
 
 // code is what the tests compare: empty for a grant.
@@ -174,7 +174,7 @@ func TestAuthorize(t *testing.T) {
 			if code(err) != c.want {
 				t.Errorf("%s, %d: got %v, want %s", c.name, i, err, c.want)
 			}
-			if err != nil && grant != (Grant{}) {
+			if good := c.want == "" || c.want == "NoSuchEntity"; !good && grant != (Grant{}) {
 				t.Errorf("%s, %d: %v with %v", c.name, i, err, grant)
 			}
 		}
@@ -286,7 +286,7 @@ func TestSingleNamespaceWithoutHosts(t *testing.T) {
 func TestUnknownNamespace(t *testing.T) {
 	a := NewAuthorizer(AuthorizerConfig{CacheMax: 1})
 	token := sas.Sign("http://"+host, "root", "root-key", now)
-	if _, err := a.Authorize(nil, nil, "hyco", nil, token, sas.Listen, now); code(err) !=
+	if _, err := a.Authorize(nil, "hyco", nil, token, sas.Listen, now); code(err) !=
 		"InvalidSignature" {
 		t.Errorf("got %v", err)
 	}
@@ -359,4 +359,74 @@ func TestAuthorizeFromManyLoops(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestGone: whoever had a right at an entity learns that it is gone, whether it
+// was removed, disabled or left out of a file; strangers do not.
+func TestGone(t *testing.T) {
+	d := testDefinition()
+	var store Store
+	store.Swap(newSnapshot(t, d))
+	a := NewAuthorizer(AuthorizerConfig{Skew: DefaultSkew, CacheMax: 100})
+	ask := func(what string, want string) {
+		t.Helper()
+		s := store.Load()
+		for _, c := range []struct {
+			r    request
+			want string
+		}{
+			{request{rule: "own", key: "own-key", right: sas.Send}, want},
+			{request{rule: "own", key: "own-key", path: "hyco/x", right: sas.Send}, want},
+			{request{rule: "own", key: "own-key"}, want},
+			{request{right: sas.Send}, want},
+			{request{rule: "own", key: "wrong", right: sas.Send}, "InvalidSignature"},
+			{request{rule: "other", key: "x", right: sas.Send}, "InvalidSignature"},
+			{request{token: "none", right: sas.Send}, "MissingToken"},
+			{request{path: "never", rule: "own", key: "own-key", right: sas.Send}, "InvalidSignature"},
+		} {
+			if _, err := c.r.authorize(a, s); code(err) != c.want {
+				t.Errorf("%s: %+v: got %v, want %s", what, c.r, err, c.want)
+			}
+		}
+		open := request{path: "open", right: sas.Send, token: "none"}
+		if _, err := open.authorize(a, s); code(err) != want {
+			t.Errorf("%s: the anonymous one: got %v, want %s", what, err, want)
+		}
+	}
+	change := func(changes ...Change) { t.Helper(); store.Swap(apply(t, store.Load(), changes...)) }
+	ask("there", "")
+	change(DeleteEntity("contoso", 0, "hyco"), DeleteEntity("contoso", 0, "open"))
+	ask("deleted", "NoSuchEntity")
+	// Nobody may make it again by a rule that went with it.
+	n := store.Load().Namespace("contoso")
+	manage := sas.Sign("http://"+host+"/hyco", "own", "own-key", now)
+	if _, err := a.Authorize(n, "hyco", nil, manage, sas.Manage, now); code(err) != "InvalidSignature" {
+		t.Errorf("to manage: got %v", err)
+	}
+	store.Swap(newSnapshot(t, d))
+	ask("there again", "")
+	off := d.HybridConnections[0]
+	off.Disabled = true
+	anonymous := d.HybridConnections[3]
+	anonymous.Disabled = true
+	change(PutEntity("contoso", off), PutEntity("contoso", anonymous))
+	ask("disabled", "NoSuchEntity")
+	store.Swap(newSnapshot(t, d))
+	less := d
+	less.HybridConnections = d.HybridConnections[1:3]
+	store.Swap(newSnapshot(t, less))
+	ask("left out", "NoSuchEntity")
+	change(PutEntity("contoso", d.HybridConnections[0]), PutEntity("contoso", d.HybridConnections[3]))
+	ask("put", "")
+}
+
+func TestGoneIsBounded(t *testing.T) {
+	s := newSnapshot(t, Definition{Name: "n"})
+	for i := range goneMax + 10 {
+		name := fmt.Sprint("e", i)
+		s = apply(t, s, PutEntity("n", Entity{Name: name}), DeleteEntity("n", 0, name))
+	}
+	if got := len(s.Namespace("n").gone); got != goneMax {
+		t.Errorf("%d are remembered, limit %d", got, goneMax)
+	}
 }

@@ -10,8 +10,11 @@ import (
 const shardsMax = 16
 
 // cache remembers proofs. Only tokens with a good signature get in, so nobody
-// without a key can fill it. An entry goes with its snapshot, when the token's
-// life with its skew ends, or by chance when its shard is full.
+// without a key can fill it. A proof holds for the settings and the entity that
+// it was made from, which do not change: with a new key both are others, and
+// nobody asks for the old ones again. An entry goes when the token's life with
+// its skew ends, or by chance when its shard is full; until then it keeps the
+// settings and the entity in memory.
 type cache struct {
 	shards []shard
 }
@@ -20,7 +23,6 @@ type shard struct {
 	max int // fixed
 
 	mu     sync.Mutex
-	snap   *Snapshot // that of all proofs; guarded by mu
 	proofs map[proofKey]proof
 }
 
@@ -28,7 +30,7 @@ type shard struct {
 // token, so that the cache is no store of credentials.
 type proofKey struct {
 	sum [sha256.Size]byte
-	ns  *Namespace
+	ns  *settings
 	e   *Entity
 }
 
@@ -41,17 +43,14 @@ func newCache(max int) cache {
 	return c
 }
 
-// get returns the proof of k under snap.
-func (c *cache) get(snap *Snapshot, k proofKey, now time.Time) (proof, bool) {
+// get returns the proof of k.
+func (c *cache) get(k proofKey, now time.Time) (proof, bool) {
 	if len(c.shards) == 0 {
 		return proof{}, false
 	}
 	s := &c.shards[int(k.sum[0])%len(c.shards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.snap != snap {
-		return proof{}, false
-	}
 	p, ok := s.proofs[k]
 	if ok && now.After(p.end) {
 		delete(s.proofs, k)
@@ -59,16 +58,16 @@ func (c *cache) get(snap *Snapshot, k proofKey, now time.Time) (proof, bool) {
 	return p, ok
 }
 
-// put remembers p under snap and forgets everything under other snapshots.
-func (c *cache) put(snap *Snapshot, k proofKey, p proof) {
+// put remembers p.
+func (c *cache) put(k proofKey, p proof) {
 	if len(c.shards) == 0 {
 		return
 	}
 	s := &c.shards[int(k.sum[0])%len(c.shards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.snap != snap || s.proofs == nil {
-		s.snap, s.proofs = snap, make(map[proofKey]proof)
+	if s.proofs == nil {
+		s.proofs = make(map[proofKey]proof)
 	}
 	if len(s.proofs) >= s.max {
 		for victim := range s.proofs {

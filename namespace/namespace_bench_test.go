@@ -42,11 +42,44 @@ func BenchmarkAuthorize(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := a.Authorize(snap, n, "hyco", e, c.token, sas.Listen, now)
+				_, err := a.Authorize(n, "hyco", e, c.token, sas.Listen, now)
 				if (err == nil) != c.granted {
 					b.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkHandshakeCheck is all that a handshake asks this package for: the
+// namespace, the entity and the check of a new token, among few entities and
+// among many, with two rules each.
+func BenchmarkHandshakeCheck(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		rules := []Rule{
+			testRule("listen", sas.Listen, sas.NewKey()), testRule("send", sas.Send, sas.NewKey()),
+		}
+		list := make([]Entity, n)
+		for i := range list {
+			list[i] = Entity{Name: fmt.Sprintf("site-%05d/api", i), RequiresClientAuthorization: true,
+				Rules: rules}
+		}
+		snap := newSnapshot(b, Definition{Name: "n", Hosts: []string{host}, HybridConnections: list},
+			Definition{Name: "other", Hosts: []string{"other.example"}})
+		path := fmt.Sprintf("site-%05d/api", n/2)
+		token := sas.Sign("http://"+host+"/"+path, "send", rules[1].PrimaryKey, now)
+		for _, cached := range []int{0, 100} {
+			a := NewAuthorizer(AuthorizerConfig{Skew: time.Minute, CacheMax: cached})
+			b.Run(fmt.Sprintf("entities=%d/cached=%v", n, cached > 0), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					ns := snap.Resolve(host, path, token)
+					e, _ := ns.Find(path)
+					if _, err := a.Authorize(ns, path, e, token, sas.Send, now); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -135,10 +135,10 @@ func TestSnapshotIsACopy(t *testing.T) {
 	d.Hosts[0], d.Rules[0].Name = "x", "x"
 	d.HybridConnections[0].Rules[0].Name, d.HybridConnections[0].Name = "x", "x"
 	e, _ := n.Find("a/b")
-	if e == nil || e.Rules[0].Name != "r" || n.rules[0].Name != "r" || !n.HasHost("h") {
+	if e == nil || e.Rules[0].Name != "r" || n.Rules()[0].Name != "r" || !n.HasHost("h") {
 		t.Errorf("got %+v", n)
 	}
-	if e.Key() != "ns/a/b" || e.Name != "A/b" || len(n.Entities()) != 1 {
+	if e.Key() != "ns/a/b" || e.Name != "A/b" || len(n.Entities(KindHybridConnection)) != 1 {
 		t.Errorf("key %s, name %s", e.Key(), e.Name)
 	}
 }

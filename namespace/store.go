@@ -25,10 +25,12 @@ func (s *Store) OnChange(f func(previous, next *Snapshot)) {
 }
 
 // Swap makes next the current snapshot and returns when all subscribers have
-// been told. Swaps happen one after the other.
+// been told. Swaps happen one after the other. A snapshot that was made from
+// definitions learns from the one before what is gone; nobody may use it before.
 func (s *Store) Swap(next *Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	next.remember(s.current.Load())
 	previous := s.current.Swap(next)
 	for _, f := range s.onChange {
 		f(previous, next)

@@ -3,9 +3,12 @@ package namespace
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/relayhouse/relayhouse/sas"
@@ -34,6 +37,17 @@ const (
 	HTTPTimeMin = time.Second
 	HTTPTimeMax = 24 * time.Hour
 
+	// TagsMax, TagNameMax and TagValueMax bound Definition.Tags; the latter two
+	// in characters, as in Azure.
+	TagsMax     = 50
+	TagNameMax  = 512
+	TagValueMax = 256
+	// LabelMax bounds Subscription, ResourceGroup and Location, in bytes.
+	LabelMax = 90
+	// IPRulesMax bounds the rules for addresses of a namespace. Source:
+	// docs/protocol.md, section 12.1.
+	IPRulesMax = 128
+
 	hostMax = 253 // bytes of a host name; RFC 1035 section 2.3.4
 )
 
@@ -56,30 +70,101 @@ func Validate(defs []Definition) error {
 	for i := range defs {
 		d := &defs[i]
 		path := fmt.Sprintf("namespaces[%d]", i)
-		if !validName(d.Name, NameMax, "-") {
-			v.add(path+".name", "1–50 letters, digits and hyphens, no hyphen at an end",
-				strconv.Quote(d.Name))
-		}
+		v.settings(path, d)
 		v.unique(namespaces, path+".name", d.Name)
-		if len(d.Hosts) == 0 && len(defs) > 1 {
-			v.add(path+".hosts", "a host name, as there are several namespaces", "none")
-		}
 		for j, host := range d.Hosts {
-			path := fmt.Sprintf("%s.hosts[%d]", path, j)
-			if !validHost(host) {
-				v.add(path, "a host name or address without port", strconv.Quote(host))
-			}
-			v.unique(hosts, path, host)
+			v.unique(hosts, fmt.Sprintf("%s.hosts[%d]", path, j), host)
 		}
-		v.rules(path, d.Rules)
 		entities := make(paths)
 		for j := range d.HybridConnections {
 			path := fmt.Sprintf("%s.hybrid_connections[%d]", path, j)
-			v.entity(path, &d.HybridConnections[j])
+			v.entity(path, &d.HybridConnections[j], KindHybridConnection)
 			v.unique(entities, path+".name", d.HybridConnections[j].Name)
+		}
+		for j := range d.WCFRelays {
+			path := fmt.Sprintf("%s.wcf_relays[%d]", path, j)
+			v.entity(path, &d.WCFRelays[j], KindWCFRelay)
+			v.unique(entities, path+".name", d.WCFRelays[j].Name)
 		}
 	}
 	return errors.Join(v.errs...)
+}
+
+// settings checks what a namespace has beside its entities.
+func (v *validator) settings(path string, d *Definition) {
+	if !validName(d.Name, NameMax, "-") {
+		v.add(join(path, "name"), "1–50 letters, digits and hyphens, no hyphen at an end",
+			strconv.Quote(d.Name))
+	}
+	for j, host := range d.Hosts {
+		if !validHost(host) {
+			v.add(join(path, fmt.Sprintf("hosts[%d]", j)), "a host name or address without port",
+				strconv.Quote(host))
+		}
+	}
+	for _, label := range []struct{ name, text string }{
+		{"subscription", d.Subscription}, {"resource_group", d.ResourceGroup},
+		{"location", d.Location},
+	} {
+		if len(label.text) > LabelMax || !printable(label.text) {
+			v.add(join(path, label.name), "0–90 bytes of printable text", strconv.Quote(label.text))
+		}
+	}
+	v.tags(join(path, "tags"), d.Tags)
+	switch d.MinimumTLSVersion {
+	case "", "1.2", "1.3":
+	default:
+		v.add(join(path, "minimum_tls_version"), "1.2 or 1.3", strconv.Quote(d.MinimumTLSVersion))
+	}
+	switch d.PublicNetworkAccess {
+	case "", AccessEnabled, AccessDisabled, AccessSecuredByPerimeter:
+	default:
+		v.add(join(path, "public_network_access"), "Enabled, Disabled or SecuredByPerimeter",
+			strconv.Quote(string(d.PublicNetworkAccess)))
+	}
+	v.network(join(path, "network_rules"), &d.Network)
+	v.rules(path, d.Rules)
+}
+
+func (v *validator) tags(path string, tags map[string]string) {
+	if len(tags) > TagsMax {
+		v.add(path, "0–50 tags", strconv.Itoa(len(tags)))
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		if n := utf8.RuneCountInString(name); n == 0 || n > TagNameMax || !printable(name) {
+			v.add(path, "names of 1–512 printable characters", strconv.Quote(name))
+		}
+		if value := tags[name]; utf8.RuneCountInString(value) > TagValueMax || !printable(value) {
+			v.add(path, "values of 0–256 printable characters", strconv.Quote(value))
+		}
+	}
+}
+
+func (v *validator) network(path string, r *NetworkRules) {
+	if len(r.IPRules) > IPRulesMax {
+		v.add(path+".ip_rules", "0–128 rules", strconv.Itoa(len(r.IPRules)))
+		return
+	}
+	for i := range r.IPRules {
+		rule := &r.IPRules[i]
+		read, ok := ParseIPRule(rule.Mask)
+		if !ok || read.Prefix != rule.Prefix {
+			v.add(fmt.Sprintf("%s.ip_rules[%d].ip_mask", path, i),
+				"an address or a prefix such as 10.0.0.0/8", strconv.Quote(rule.Mask))
+		}
+	}
+}
+
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) })
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
 }
 
 // paths says where a lower-case name was first seen.
@@ -100,21 +185,30 @@ func (v *validator) unique(seen paths, path, name string) {
 	seen[name] = path
 }
 
-func (v *validator) entity(path string, e *Entity) {
+func (v *validator) entity(path string, e *Entity, k Kind) {
+	if e.Kind != k {
+		v.add(join(path, "kind"), k.String(), e.Kind.String())
+	}
+	switch wcf := k == KindWCFRelay; {
+	case wcf && e.RelayType != RelayNetTCP && e.RelayType != RelayHTTP:
+		v.add(join(path, "relay_type"), "NetTcp or Http", strconv.Quote(string(e.RelayType)))
+	case !wcf && e.RelayType != "":
+		v.add(join(path, "relay_type"), "nothing", strconv.Quote(string(e.RelayType)))
+	}
 	if !validName(e.Name, EntityNameMax, "-._/") || !validSegments(e.Name) {
-		v.add(path+".name", "1–260 letters, digits and -._/, a letter or digit at both ends, "+
+		v.add(join(path, "name"), "1–260 letters, digits and -._/, a letter or digit at both ends, "+
 			"no segment that is empty or dots", strconv.Quote(e.Name))
 	}
 	if n := utf8.RuneCountInString(e.UserMetadata); n > UserMetadataMax {
-		v.add(path+".user_metadata", "0–1024 characters", strconv.Itoa(n))
+		v.add(join(path, "user_metadata"), "0–1024 characters", strconv.Itoa(n))
 	}
 	if e.ListenersMax < 0 || e.ListenersMax > ListenersMaxMax {
-		v.add(path+".listeners_max", "0–10000", strconv.Itoa(e.ListenersMax))
+		v.add(join(path, "listeners_max"), "0–10000", strconv.Itoa(e.ListenersMax))
 	}
-	v.httpTime(path+".http_response_timeout", e.HTTPResponseTimeout)
-	v.httpTime(path+".http_body_gap", e.HTTPBodyGap)
+	v.httpTime(join(path, "http_response_timeout"), e.HTTPResponseTimeout)
+	v.httpTime(join(path, "http_body_gap"), e.HTTPBodyGap)
 	if e.HTTPDelivery > DeliveryRendezvous {
-		v.add(path+".http_delivery", "auto or rendezvous", strconv.Itoa(int(e.HTTPDelivery)))
+		v.add(join(path, "http_delivery"), "auto or rendezvous", strconv.Itoa(int(e.HTTPDelivery)))
 	}
 	v.rules(path, e.Rules)
 }
@@ -126,7 +220,7 @@ func (v *validator) httpTime(path string, d time.Duration) {
 }
 
 func (v *validator) rules(path string, rules []Rule) {
-	path += ".authorization_rules"
+	path = join(path, "authorization_rules")
 	if len(rules) > RulesMax {
 		v.add(path, "0–12 rules", strconv.Itoa(len(rules)))
 	}

@@ -27,7 +27,7 @@ func (n *Node) Ready() []admin.Condition {
 func (n *Node) Gateway() admin.Gateway {
 	entities := 0
 	for _, ns := range n.namespaces.Load().Namespaces() {
-		entities += len(ns.Entities())
+		entities += ns.Len()
 	}
 	return admin.Gateway{
 		ID:            n.cfg.Gateway.ID,

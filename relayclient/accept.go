@@ -107,8 +107,11 @@ func (l *Listener) whenFree(id string, f func() error) {
 }
 
 // reject tells the gateway what to answer to a sender: docs/protocol.md, section
-// 3.4.
+// 3.4. A status that is none becomes 502.
 func (l *Listener) reject(address *url.URL, status int, text string) error {
+	if status < 100 || status > 999 {
+		status = http.StatusBadGateway
+	}
 	u := *address
 	u.RawQuery += "&sb-hc-statusCode=" + strconv.Itoa(status) +
 		"&sb-hc-statusDescription=" + url.QueryEscape(text)

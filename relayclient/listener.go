@@ -46,9 +46,9 @@ type Options struct {
 	// Backlog bounds the connections that wait for Accept, those being opened
 	// included. Default 128; below 0 every sender is rejected with 501.
 	Backlog int
-	// Reject is asked before a sender is accepted. A status of 100 to 999
-	// rejects it, with the text as reason phrase, or the standard one; 0
-	// accepts. It is called from up to Backlog goroutines at a time.
+	// Reject is asked before a sender is accepted: 0 accepts, a status of 200
+	// to 999 rejects, with the text as reason phrase, or the standard one; any
+	// other is 502. It is called from up to Backlog goroutines at a time.
 	Reject func(r *Request) (status int, text string)
 	// Subprotocol chooses one of those that a sender offers, which is never
 	// empty; "" is none. Default: the first one, as in .NET.

@@ -175,11 +175,13 @@ func (x *exchange) EnableFullDuplex() error { return nil }
 
 // stream sends what has been collected, and p, over the rendezvous connection.
 func (x *exchange) stream(p []byte) error {
+	sample := x.buf
+	if len(sample) == 0 {
+		sample = p
+	}
+	x.begin(sample, true)
 	for _, part := range [][]byte{x.buf, p} {
-		if x.err != nil {
-			return x.err
-		}
-		if x.begin(part, true); x.err == nil && len(part) > 0 {
+		if x.err == nil && len(part) > 0 {
 			x.err = x.w.write(wsframe.OpBinary, part, !x.middle, false)
 			x.middle = true
 		}

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/relayhouse/relayhouse/wsframe"
@@ -113,7 +113,7 @@ func (l *Listener) fetched(address *url.URL, refuse bool) error {
 	}
 	defer x.cancel()
 	if c.Request.Body {
-		r.Body, r.ContentLength = &bodyReader{x: x, more: true}, -1
+		r.Body, r.ContentLength = &bodyReader{x: x}, -1
 	} else {
 		r.Body = http.NoBody
 		x.watch()
@@ -173,35 +173,34 @@ func (x *exchange) serve(r *http.Request) {
 // bodyReader is the body of a request on its rendezvous connection: one binary
 // message.
 type bodyReader struct {
-	x    *exchange
-	more bool // the message, or a part of it, is still to come
-
-	mu     sync.Mutex
-	closed bool
+	x      *exchange
+	done   atomic.Bool // the message has been read; the connection is watched
+	closed atomic.Bool
 }
 
-// Read reads the body.
+// Read reads the body; it is for one goroutine.
 //
 //	Errors: io.EOF behind the last byte; http.ErrBodyReadAfterClose;
 //	        io.ErrUnexpectedEOF and *CloseError when the sender goes away.
 func (b *bodyReader) Read(p []byte) (int, error) {
-	if b.isClosed() {
+	switch {
+	case b.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
+	case b.done.Load():
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
 	}
 	w := b.x.w
 	w.reading.Lock()
 	defer w.reading.Unlock()
-	for b.more && w.remain == 0 {
+	for w.remain == 0 {
 		if err := w.next(); err != nil {
 			return 0, b.failed(err)
 		}
-		b.advance()
-	}
-	if !b.more {
-		return 0, io.EOF
-	}
-	if len(p) == 0 {
-		return 0, nil
+		if b.advance(); b.done.Load() {
+			return 0, io.EOF
+		}
 	}
 	n, err := w.read(p)
 	if err != nil {
@@ -217,13 +216,13 @@ func (b *bodyReader) advance() {
 	w := b.x.w
 	if w.remain == 0 && w.fin {
 		w.frameDone()
-		b.more = false
+		b.done.Store(true)
 		b.x.watch()
 	}
 }
 
 func (b *bodyReader) failed(err error) error {
-	if b.isClosed() {
+	if b.closed.Load() {
 		return http.ErrBodyReadAfterClose
 	}
 	b.x.cancel()
@@ -237,14 +236,6 @@ func (b *bodyReader) failed(err error) error {
 // Close makes later reads fail. What has not been read is dropped at the end of
 // the exchange.
 func (b *bodyReader) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
+	b.closed.Store(true)
 	return nil
-}
-
-func (b *bodyReader) isClosed() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.closed
 }

@@ -28,8 +28,8 @@ const devTokenLife = 24 * time.Hour
 
 // devOptions are the flags of "relayhouse dev"; scripts rely on them.
 type devOptions struct {
-	management, dataDir, emulator string
-	entities                      []string
+	dataDir, emulator string
+	entities          []string
 }
 
 func devCommand() *cobra.Command {
@@ -58,12 +58,10 @@ flags too; with --tls-certificate or --tls-acme-domains the local CA is not used
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.management, "management", "127.0.0.1:9091",
-		"management `ADDR` (not yet: nothing listens there)")
 	f.StringVar(&o.dataDir, "data-dir", defaultDataDir(), "`DIR` for endpoints.json and the local CA")
 	f.StringArrayVar(&o.entities, "hyco", nil, "hybrid connection `NAME[:anonymous]`, may be repeated")
 	f.StringVar(&o.emulator, "config", "", "namespaces from an emulator's `Config.json`")
-	config.RegisterFlags(f) // --http, --https and --admin are among them
+	config.RegisterFlags(f) // --http, --https, --admin and --management are among them
 	f.Lookup("https").DefValue = devHTTPS
 	return cmd
 }
@@ -85,7 +83,7 @@ func dev(cmd *cobra.Command, o devOptions) error {
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(),
 			"relayhouse: --management: not yet: nothing listens there")
 	}
-	cfg, err := devSettings(config.FlagValues(cmd.Flags()))
+	cfg, err := devSettings(config.FlagValues(cmd.Flags()), o.dataDir)
 	if err != nil {
 		return err
 	}
@@ -117,12 +115,12 @@ func dev(cmd *cobra.Command, o devOptions) error {
 }
 
 // devSettings are those of a node, with other defaults.
-func devSettings(flags map[string]string) (config.Config, error) {
+func devSettings(flags map[string]string, dataDir string) (config.Config, error) {
 	return config.Load(config.Options{
 		Env: os.Environ(), Flags: flags, Made: true,
 		Defaults: map[string]string{
 			"listen.https": devHTTPS, "log.level": "warn", "drain.spread": "0",
-			"drain.timeout": "5s",
+			"drain.timeout": "5s", "management.tokens": filepath.Join(dataDir, "management.token"),
 		},
 	})
 }

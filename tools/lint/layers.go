@@ -35,11 +35,12 @@ var levels = map[string]int{
 	"relayclient":  3,
 	"relayctl/arm": 3,
 
-	"httprelay":     2,
-	"wcf":           2,
-	"cluster":       2,
-	"config":        2,
-	"engine/simnet": 2,
+	"httprelay":      2,
+	"namespacestore": 2,
+	"wcf":            2,
+	"cluster":        2,
+	"config":         2,
+	"engine/simnet":  2,
 
 	"engine":       1,
 	"rendezvous":   1,
