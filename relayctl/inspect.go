@@ -105,7 +105,7 @@ func (a *app) judge(ctx context.Context, i *inspection, where *parentFlags) erro
 	}
 	auth := namespace.NewAuthorizer(namespace.AuthorizerConfig{Skew: namespace.DefaultSkew})
 	for _, right := range rightsInOrder {
-		_, err := auth.Authorize(g.snapshot, g.space, g.path, g.entity, i.text, right, i.now)
+		_, err := auth.Authorize(g.space, g.path, g.entity, i.text, right, i.now)
 		v := verdict{Right: right.String(), Accepted: err == nil}
 		var refusal *hyco.Refusal
 		switch {
@@ -172,11 +172,9 @@ func (a *app) ground(ctx context.Context, i *inspection, where *parentFlags) (*g
 		if err != nil {
 			return nil, err
 		}
-		if !g.disabled {
-			def.HybridConnections = []namespace.Entity{{
-				Name: entity, RequiresClientAuthorization: true, Rules: rules,
-			}}
-		}
+		def.HybridConnections = []namespace.Entity{{
+			Name: entity, RequiresClientAuthorization: true, Rules: rules, Disabled: g.disabled,
+		}}
 	}
 	g.anyEntity = g.path == ""
 	if g.snapshot, err = namespace.NewSnapshot([]namespace.Definition{def}); err != nil {
@@ -210,7 +208,9 @@ func (a *app) spaceOf(ctx context.Context, host string) (*arm.Client, arm.Resour
 		_, endpoint, _ := strings.Cut(r.Text("serviceBusEndpoint"), "://")
 		endpoint, _, _ = strings.Cut(endpoint, "/")
 		hosts := append(r.Texts("hosts"), sas.HostName(endpoint))
-		has := slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
+		first, _, _ := strings.Cut(host, ".")
+		has := slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) }) ||
+			len(hosts) == 1 && strings.EqualFold(first, r.Text("name"))
 		if has || len(all) == 1 {
 			if group := all[n].Group(); group != "" {
 				client = client.InGroup(group)

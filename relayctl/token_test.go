@@ -70,6 +70,7 @@ func TestTokenInspect(t *testing.T) {
 	s.entity("contoso", "wcfRelays", "echo", map[string]any{})
 	s.rule("namespaces/contoso/hybridConnections/orders", "app", "Listen")
 	s.rule("namespaces/contoso/hybridConnections/site-a%2Fapi", "app", "Send")
+	s.rule("namespaces/contoso/hybridConnections/closed", "own", "Listen")
 	const root, host = "RootManageSharedAccessKey", "contoso.example.com"
 	sign := func(resource, rule, key string, left time.Duration) string {
 		return sas.Sign(resource, rule, key, testNow.Add(left))
@@ -109,6 +110,8 @@ func TestTokenInspect(t *testing.T) {
 		{"no entity", sign("http://"+host+"/absent", root, "primary-key-of-"+root, time.Hour), "", 1, []string{
 			"Listen    refused: there is no hybrid connection or WCF relay at /absent"}},
 		{"disabled", sign("http://"+host+"/closed", root, "primary-key-of-"+root, time.Hour), "", 1, []string{
+			"Listen    refused: the hybrid connection closed is disabled"}},
+		{"disabled, its own rule", sign("http://"+host+"/closed", "own", "primary-key-of-own", time.Hour), "", 1, []string{
 			"Listen    refused: the hybrid connection closed is disabled"}},
 		{"malformed", "SharedAccessSignature sr=x&se=1", "", 1, []string{"refused  malformed token: want all of sr, sig, se, skn"}},
 		{"another kind", "eyJhbGciOi.eyJhdWQi.c2ln", "", 1, []string{"refused  malformed token: want SharedAccessSignature and one blank"}},
