@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/relayhouse/relayhouse/hyco"
 	"github.com/relayhouse/relayhouse/relayclient"
 	"github.com/relayhouse/relayhouse/sas"
 )
@@ -116,8 +118,10 @@ func (e *relayError) explain() string {
 		return text + "; \"relayctl key list\" has the present keys, " +
 			"\"relayctl token inspect\" explains tokens"
 	case http.StatusNotFound:
-		return text + "; start one with \"relayctl listen --hyco " + path +
-			"\", if \"relayctl hyco list\" has it"
+		if strings.HasPrefix(refused.Text, hyco.RefusalNoListeners.Text) {
+			return text + "; start one with \"relayctl listen --hyco " + path + "\""
+		}
+		return text + "; \"relayctl hyco list\" shows those that are there"
 	}
 	return text
 }

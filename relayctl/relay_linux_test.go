@@ -251,10 +251,13 @@ func TestRelayErrors(t *testing.T) {
 			"the connection string names no hybrid connection; say which one with --hyco"},
 		{[]string{"connect", "--plain", "--connection-string", good}, 1,
 			"authenticated: 404 There are no listeners connected for the endpoint. TrackingId:ID" +
-				`; start one with "relayctl listen --hyco authenticated", if "relayctl hyco list" has it`},
+				`; start one with "relayctl listen --hyco authenticated"`},
 		{[]string{"send", "--plain", "--connection-string", good}, 1,
 			"authenticated: 404 There are no listeners connected for the endpoint. TrackingId:ID" +
-				`; start one with "relayctl listen --hyco authenticated", if "relayctl hyco list" has it`},
+				`; start one with "relayctl listen --hyco authenticated"`},
+		{[]string{"listen", "--plain", "--hyco", "absent", "--connection-string",
+			strings.TrimSuffix(good, ";EntityPath=authenticated")}, 1,
+			"absent: 404 Endpoint does not exist. TrackingId:ID; \"relayctl hyco list\" shows those that are there"},
 		{[]string{"listen", "--plain", "--connection-string", wrongKey}, 1,
 			"authenticated: 401 InvalidSignature: The token has an invalid signature. TrackingId:ID" +
 				`; "relayctl key list" has the present keys, "relayctl token inspect" explains tokens`},
@@ -265,7 +268,7 @@ func TestRelayErrors(t *testing.T) {
 			" does not speak TLS; is the address in the connection string right?"},
 	} {
 		r := runWith(t, bare(), c.args...)
-		before, rest, ok := strings.Cut(c.want, "ID;")
+		before, rest, ok := strings.Cut(c.want, ":ID;")
 		got := strings.TrimSuffix(strings.TrimPrefix(r.err, "relayctl: "), "\n")
 		same := got == c.want || ok && strings.HasPrefix(got, before) && strings.HasSuffix(got, ";"+rest)
 		if r.status != c.status || !same || strings.Contains(r.out+r.err, relaytest.KeyMark) {

@@ -26,7 +26,7 @@ type step struct {
 	kind     string // "$", "<", "^C", or "" for output of what runs already.
 	typed    string
 	output   []string
-	last     bool // In its block.
+	next     string // The kind of what follows in its block; "end" if nothing does.
 }
 
 // parseTranscript returns the steps of a page.
@@ -45,7 +45,7 @@ func parseTranscript(page string) ([]step, error) {
 		case terminal == "":
 		case strings.HasPrefix(line, "```"):
 			if len(steps) > begins {
-				steps[len(steps)-1].last = true
+				steps[len(steps)-1].next = "end"
 			}
 			terminal = ""
 		default:
@@ -55,6 +55,9 @@ func parseTranscript(page string) ([]step, error) {
 				kind, typed = line[:1], line[2:]
 			case line == "^C":
 				kind = line
+			}
+			if kind != "" && len(steps) > begins {
+				steps[len(steps)-1].next = kind
 			}
 			if kind != "" || len(steps) == begins {
 				steps = append(steps, step{terminal: terminal, line: i + 1, kind: kind, typed: typed})
@@ -100,9 +103,9 @@ func TestParseTranscript(t *testing.T) {
 		"```console b\nlate\n< typed\n^C\n```\n"
 	got, err := parseTranscript(page)
 	want := []step{
-		{"a", 6, "$", "one", []string{"out", "…"}, false}, {"a", 9, "$", "two", nil, true},
-		{"b", 12, "", "", []string{"late"}, false}, {"b", 13, "<", "typed", nil, false},
-		{"b", 14, "^C", "", nil, true},
+		{"a", 6, "$", "one", []string{"out", "…"}, "$"}, {"a", 9, "$", "two", nil, "end"},
+		{"b", 12, "", "", []string{"late"}, "<"}, {"b", 13, "<", "typed", nil, "^C"},
+		{"b", 14, "^C", "", nil, "end"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n%+v", err, got)

@@ -138,8 +138,8 @@ func (term *terminal) typed(text string) {
 	}
 }
 
-// play does a step and waits for its output; also for its end if something
-// follows it in its block, or if it shows nothing.
+// play does a step and waits for its output; also for the end of a command if
+// another one follows it in its block, or nothing does and it shows nothing.
 func (term *terminal) play(s *step) {
 	term.t.Helper()
 	term.t.Logf("%s: %s %s", term.name, s.kind, s.typed)
@@ -152,7 +152,8 @@ func (term *terminal) play(s *step) {
 	case "^C":
 		_ = syscall.Kill(-term.cmd.Process.Pid, syscall.SIGINT)
 	}
-	mustEnd := s.kind == "^C" || s.kind == "$" && (!s.last || len(s.output) == 0)
+	mustEnd := s.kind == "^C" ||
+		s.kind == "$" && (s.next == "$" || s.next == "end" && len(s.output) == 0)
 	pattern := s.pattern()
 	if term.talks {
 		pattern = regexp.MustCompile(`\A(?:.*\n)*?` + strings.TrimPrefix(pattern.String(), `\A`))
