@@ -152,3 +152,16 @@ func TestListenErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Complaints of net/http are logged, within bounds.
+func TestComplaints(t *testing.T) {
+	f := newFixture(t)
+	for range 1000 {
+		if n, err := (complaints{f.api}).Write([]byte("TLS handshake error\n")); n != 20 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n := strings.Count(f.log.String(), `"TLS handshake error"`); n == 0 || n > linesBurst+1 {
+		t.Errorf("%d lines", n)
+	}
+}
