@@ -36,11 +36,11 @@ func ReadDefinitions(
 	return all, err
 }
 
-// readDefinitions is ReadDefinitions that also returns the files that keys came
-// from, or would have.
+// readDefinitions is ReadDefinitions that also returns the files that it has
+// read for keys.
 func readDefinitions(
 	name string, text []byte, options ...ReadOption,
-) (all []namespace.Definition, files []string, err error) {
+) (all []namespace.Definition, files sums, err error) {
 	root, err := parseTree(name, text)
 	if err != nil {
 		return nil, nil, err

@@ -278,7 +278,8 @@ func TestDefinitionErrors(t *testing.T) {
 func TestLinesOfBrokenYAML(t *testing.T) {
 	for text, line := range map[string]int{
 		"a: 1\nb: 2\n- c\n":              3,
-		"a: [1\n":                        2,
+		"a: [1\n":                        1,
+		"\n\n\na: [1\n\n\n":              4,
 		"a: 1\nb: 2\nc: [1, 2\nd: 3\n":   3,
 		"a: 1\nb:\n  c: {x: 1\n":         3,
 		"a: 1\nb: \"x\n":                 2,

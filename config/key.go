@@ -1,8 +1,6 @@
 package config
 
-import (
-	"strings"
-)
+import "strings"
 
 const (
 	// keyFileBytesMax bounds file:PATH; real keys have 44 characters.
@@ -39,8 +37,8 @@ func (r *namespaceReader) key(n *node, path string) string {
 		}
 		return key
 	case isFile:
-		r.files = append(r.files, file)
 		b, err := readFile(file, keyFileBytesMax)
+		r.files[file] = sumOf(b, err)
 		key := strings.TrimRight(string(b), "\r\n")
 		switch {
 		case err != nil:

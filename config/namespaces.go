@@ -60,12 +60,12 @@ type namespaceReader struct {
 	words words
 	file  string
 	env   map[string]string // nil where keys are not taken from elsewhere
-	files []string          // That keys were read from.
+	files sums              // Of files that keys were read from.
 	errs  []error
 }
 
 func newNamespaceReader(w words, file string, env map[string]string) *namespaceReader {
-	return &namespaceReader{words: w, file: file, env: env}
+	return &namespaceReader{words: w, file: file, env: env, files: sums{}}
 }
 
 // errorsMax bounds the errors of one file: nobody reads more, and a file may

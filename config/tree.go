@@ -186,7 +186,9 @@ func yamlError(name string, b []byte, err error) error {
 		anchor = strings.TrimSuffix(anchor, "' referenced")
 		line = 1 + bytes.Count(b[:max(bytes.Index(b, []byte("*"+anchor)), 0)], []byte("\n"))
 	}
-	return fileError(name, line, text)
+	// The parser sees the end of the text on a line of its own.
+	last := 1 + bytes.Count(bytes.TrimRight(b, " \t\r\n"), []byte("\n"))
+	return fileError(name, min(line, last), text)
 }
 
 func fromYAML(name string, y *yaml.Node, depth int) (*node, error) {
