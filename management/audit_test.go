@@ -56,6 +56,8 @@ func TestAuditLog(t *testing.T) {
 			"namespaces/authorizationRules/regenerateKeys/action 200 "},
 		{"POST", rule + "/regenerateKeys", `{"keyType":"PrimaryKey","key":"KEY;bad"}`, "",
 			"namespaces/authorizationRules/regenerateKeys/action 400 BadRequest"},
+		{"PUT", contoso + "/authorizationRules/a!", `{"properties":{"rights":["Send"]}}`, "",
+			"namespaces/authorizationRules/write 400 BadRequest"},
 		{"DELETE", rule, ``, "", "namespaces/authorizationRules/delete 200 "},
 		{"DELETE", rule, ``, "", ""},
 		{"PUT", hc, `{"properties":{"userMetadata":"m"}}`, "",

@@ -152,7 +152,7 @@ func (c *call) fault(err error) *fault {
 		return faultUnavailable("The namespace store cannot be written at the moment; " +
 			"nothing has changed.")
 	case errors.Is(err, namespace.ErrConflict):
-		return faultConflict("%s.", strings.TrimSuffix(err.Error(), ": conflict"))
+		return faultConflict("The name is in use: %s.", strings.TrimSuffix(err.Error(), ": conflict"))
 	case errors.Is(err, namespace.ErrNotFound):
 		return newFault(http.StatusNotFound, codeNotFound, "%v.", err)
 	case errors.As(err, &fieldError):
