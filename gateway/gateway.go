@@ -182,6 +182,9 @@ func (g *Gateway) trackingID(sent string) string {
 // Listeners is the number of registered listeners.
 func (g *Gateway) Listeners() int { return g.table.ListenersAll() }
 
+// ListenersOf is the number of registered listeners of an entity, by its key.
+func (g *Gateway) ListenersOf(entityKey string) int { return g.table.Listeners(entityKey) }
+
 // Pending is the number of senders that wait for their rendezvous.
 func (g *Gateway) Pending() int { return g.table.Pending() }
 

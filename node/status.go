@@ -8,6 +8,7 @@ import (
 	"github.com/relayhouse/relayhouse/admin"
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/gateway"
+	"github.com/relayhouse/relayhouse/namespace"
 )
 
 // Ready tells the admin port whether a balancer should send clients here.
@@ -130,3 +131,6 @@ func (n *Node) Answers(ctx context.Context) error {
 		return errors.New("a loop has not run its tasks in time")
 	}
 }
+
+// Namespaces are those in force. The slice is shared; do not change it.
+func (n *Node) Namespaces() []*namespace.Namespace { return n.namespaces.Load().Namespaces() }
