@@ -7,4 +7,6 @@
 // time to read after the last of them. Whoever uses it looks at the files now
 // and then too, for events get lost, and where the system has no watches left
 // there are none.
+//
+// This package is internal to Relayhouse and may change.
 package filewatch
