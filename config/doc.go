@@ -20,7 +20,7 @@
 // Errors are for operators: all at once, one line each, of type [*Error], with
 // the path of the setting, what is wanted, what was found and where. An unknown
 // key is an error. Keys never appear in errors or in what [Config.Print]
-// writes; they do in what the other two write.
+// writes; WriteDefinitions and WriteEmulator write them as they are.
 //
 // This package is internal to Relayhouse and may change.
 package config

@@ -8,5 +8,5 @@
 // and then too, for events get lost, and where the system has no watches left
 // there are none.
 //
-// The package may change at any time.
+// This package is internal to Relayhouse and may change.
 package filewatch
