@@ -145,7 +145,7 @@ func TestManagementFeeds(t *testing.T) {
 // the answers to what it pipelined behind; one that takes nothing is given up.
 func TestManagementLongAnswers(t *testing.T) {
 	t.Parallel()
-	m := startManaged(t, func(c *gateway.Config) { c.HTTP.SendStall = time.Second })
+	m := startManaged(t, func(c *gateway.Config) { c.HTTP.SendStall = 3 * time.Second })
 	var all []namespace.Change
 	for i := range 100 {
 		all = append(all, namespace.PutEntity("test", namespace.Entity{Name: fmt.Sprintf("many/%03d", i),
@@ -390,7 +390,7 @@ func TestManagementStoreBlocks(t *testing.T) {
 // made any more, what has is made and told of.
 func TestManagementTimeout(t *testing.T) {
 	t.Parallel()
-	b := startBlocked(t, func(c *gateway.Config) { c.HTTP.ResponseTimeout = short })
+	b := startBlocked(t, func(c *gateway.Config) { c.HTTP.ResponseTimeout = 3 * short })
 	var all []*relaytest.Raw
 	for i := range 6 {
 		all = append(all, b.put(t, fmt.Sprintf("late/%d", i)))
