@@ -73,7 +73,7 @@ fuzz: ## every fuzz target for FUZZTIME each (10s)
 
 .PHONY: system
 system: ## tests of the real binary in a process of its own (build tag system)
-	$(GO) test -count=1 -tags system -run Process ./node
+	$(GO) test -count=1 -tags system -run Process ./node ./relayctl
 
 .PHONY: interop
 interop: build ## real clients against the built binary; needs Node.js 18 or newer

@@ -26,12 +26,14 @@ var levels = map[string]int{
 
 	"relaytest": 5,
 
-	"node": 4,
+	"node":     4,
+	"relayctl": 4,
 
-	"gateway":     3,
-	"management":  3,
-	"admin":       3,
-	"relayclient": 3,
+	"gateway":      3,
+	"management":   3,
+	"admin":        3,
+	"relayclient":  3,
+	"relayctl/arm": 3,
 
 	"httprelay":      2,
 	"namespacestore": 2,
@@ -67,6 +69,8 @@ var forbidden = []struct{ from, to, reason string }{
 	{"engine/simnet", "sas", "the engine knows nothing of tokens"},
 	{"engine/simnet", "namespace", "the engine knows nothing of namespaces"},
 	{"relayclient", "engine", "the client builds on every operating system"},
+	{"relayctl", "engine", "the tool builds on every operating system"},
+	{"relayctl", "gateway", "the tool speaks to gateways and is none"},
 	{"examples/", "engine", "examples use the public packages only"},
 	{"examples/", "gateway", "examples use the public packages only"},
 	{"examples/", "node", "examples use the public packages only"},
