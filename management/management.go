@@ -37,10 +37,11 @@ type Options struct {
 	Namespaces *namespace.Store
 	Writer     namespacestore.Writer
 	// Listeners returns how many listeners an entity has now, by
-	// namespace.Entity.Key. Nil says none.
+	// namespace.Entity.Key. It is asked for each entity of a page. Nil says none.
 	Listeners func(entityKey string) int
 	// Endpoint says under which host name and port clients reach a namespace.
-	// Nil takes the namespace's own host name and port 443.
+	// It is asked within updates too and must not wait. Nil takes the namespace's
+	// own host name and port 443.
 	Endpoint func(*namespace.Namespace) (host string, port int)
 
 	// TokensFile has the bearer tokens; it is read at each request.
