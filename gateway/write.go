@@ -54,6 +54,7 @@ type AuditRecord struct {
 	Address   netip.AddrPort
 	Operation string // Microsoft.Relay/namespaces/HybridConnections/write and so on
 	Namespace string
+	Kind      namespace.Kind
 	Entity    string // its name, or the name that it would have
 	Status    int    // of the response
 	// TrackingID is in the response too.
@@ -98,7 +99,7 @@ func (m *change) audit(o *outcome) {
 	r := m.request
 	record := AuditRecord{
 		Time: r.now, Actor: m.actor, Address: r.source.addr, Namespace: r.ns.Name(),
-		Entity: m.name(), Status: o.status, TrackingID: r.id,
+		Kind: o.kind, Entity: m.name(), Status: o.status, TrackingID: r.id,
 		Before: withoutKeys(o.before), After: withoutKeys(o.after),
 		Operation: "Microsoft.Relay/namespaces/HybridConnections/",
 	}

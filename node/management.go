@@ -14,6 +14,7 @@ import (
 
 	"github.com/relayhouse/relayhouse/certificate"
 	"github.com/relayhouse/relayhouse/config"
+	"github.com/relayhouse/relayhouse/gateway"
 	"github.com/relayhouse/relayhouse/management"
 	"github.com/relayhouse/relayhouse/namespace"
 )
@@ -43,7 +44,7 @@ func (n *Node) openManagement() error {
 	n.management, err = management.ListenOn(l, secure, management.Options{
 		Namespaces: n.namespaces, Writer: n.store.writer,
 		Listeners: n.gateway.ListenersOf, Endpoint: n.endpoint,
-		TokensFile: c.Tokens, AuditLog: c.AuditLog, Domain: c.Domain,
+		TokensFile: c.Tokens, Audit: n.audit, Domain: c.Domain,
 		NamespacesMax: n.cfg.Store.NamespacesMax, Backup: n.backupFunc(),
 		Parse: parseDefinitions, Format: config.WriteDefinitions,
 		Version: build().Version, Log: n.log,
@@ -54,6 +55,29 @@ func (n *Node) openManagement() error {
 	}
 	n.addresses.Management = l.Addr().String()
 	return nil
+}
+
+// openAudit opens the log of changes, by the API and on the data port.
+//
+//	Errors: a *config.Error.
+func (n *Node) openAudit() (err error) {
+	if n.audit, err = management.OpenAuditLog(n.cfg.Management.AuditLog, n.log); err != nil {
+		return &config.Error{Path: "management.audit_log", Text: err.Error()}
+	}
+	return nil
+}
+
+// record notes a change that came to the data port.
+func (n *Node) record(r gateway.AuditRecord) {
+	change := management.EntityChange{
+		Time: r.Time, Rule: r.Actor, Address: r.Address.String(), Operation: r.Operation,
+		Namespace: namespace.Definition{Name: r.Namespace}, Kind: r.Kind, Name: r.Entity,
+		Status: r.Status, TrackingID: r.TrackingID, Before: r.Before, After: r.After,
+	}
+	if ns := n.namespaces.Load().Namespace(r.Namespace); ns != nil {
+		change.Namespace = ns.Settings()
+	}
+	n.audit.RecordEntity(change)
 }
 
 // managementTLS is the certificate of the management port: its own, or those of

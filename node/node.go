@@ -40,6 +40,7 @@ type Node struct {
 	certificates *certificate.Store // nil if listen.https is empty
 	admin        *admin.Server      // nil if admin.listen is empty
 	management   *management.Server // nil if management.listen is empty
+	audit        *management.AuditLog
 
 	managementCertificates *certificate.Store // nil if it has those of tls
 	addresses              Addresses
@@ -113,6 +114,9 @@ func (n *Node) openAll() (err error) {
 		return err
 	}
 	if err := n.openStore(); err != nil {
+		return err
+	}
+	if err := n.openAudit(); err != nil {
 		return err
 	}
 	counters := metrics.NewGateway()
@@ -211,6 +215,7 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 		},
 		Namespaces: n.namespaces,
 		Entities:   n.store.writer,
+		Audit:      n.record,
 		Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{
 			Skew:               c.Gateway.TokenSkew,
 			CacheMax:           c.Gateway.TokenCache,
@@ -309,6 +314,8 @@ func (n *Node) openAdmin(counters *metrics.Gateway) (err error) {
 			BodyBytes:       n.gateway.BodyMemory,
 			DescriptorsOpen: descriptors,
 			DescriptorsMax:  func() int { return n.descriptorsMax },
+			Entities:        n.entities,
+			AuditFailures:   n.audit.Failures,
 			Certificates:    n.certificatesLeft(),
 		},
 	})
