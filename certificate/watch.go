@@ -57,9 +57,9 @@ func (s *Store) places() map[string]bool {
 // that expire, until ctx is done. Where the system has no more watches to
 // give, the poll finds every change.
 func (s *Store) watch(ctx context.Context) {
-	n, err := filewatch.New()
+	n := filewatch.New()
 	defer n.Close()
-	if err != nil {
+	if err := n.Err(); err != nil {
 		s.log.Warn("certificate files cannot be watched; they are read every minute",
 			slog.String("error", err.Error()))
 	}

@@ -342,7 +342,7 @@ var awkward = []string{
 	"true", "no", "off", "0", "007", "0x1f", "1e3", "1.20", ".inf", "-", "- a", "? a", ": a", "a: b",
 	"[a]", "{a: b}", "*a", "&a", "!a", "!!str a", "|", ">", "%a", "@a", "`a", "---", "...", "<<", "=",
 	"2026-01-01", "2026-01-01T00:00:00Z", "12:30:45", "env:HOME", "file:/etc/hostname", "literal:x",
-	"***", "// a", "/* a */", "a,", "key: [", strings.Repeat("long ", 200), strings.Repeat("\U000e0001", 300),
+	"***", "// a", "/* a */", "a,", "key: [", strings.Repeat("long ", 200), strings.Repeat("\U000e0001", 300), strings.Repeat(`"`, 600),
 }
 
 // source makes random definitions that are valid.

@@ -43,9 +43,9 @@ var usualWatch = watchTiming{
 //	Cost:   a hash of the file each minute.
 func Watch(ctx context.Context, path string, f func([]namespace.Definition, error)) {
 	w := watch{path: path, report: f, timing: usualWatch}
-	notices, err := filewatch.New()
+	notices := filewatch.New()
 	defer notices.Close()
-	w.run(ctx, notices, err == nil)
+	w.run(ctx, notices)
 }
 
 // watch belongs to the goroutine that runs it.
@@ -70,9 +70,9 @@ func sumOf(b []byte, err error) [sha256.Size]byte {
 }
 
 // run reads the file, and reads it again when it has changed.
-func (w *watch) run(ctx context.Context, n *filewatch.Notices, noticing bool) {
+func (w *watch) run(ctx context.Context, n *filewatch.Notices) {
 	every := w.timing.poll
-	if !noticing {
+	if n.Err() != nil {
 		every = w.timing.pollOnly
 	}
 	poll := time.NewTicker(every)

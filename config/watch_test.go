@@ -47,7 +47,7 @@ func watching(t *testing.T, path string, n *filewatch.Notices, timing watchTimin
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.run(ctx, n, true)
+		w.run(ctx, n)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -146,8 +146,8 @@ func TestWatch(t *testing.T) {
 			} else {
 				put(t, path, named("first"))
 			}
-			n, err := filewatch.New()
-			must(t, err)
+			n := filewatch.New()
+			must(t, n.Err())
 			reports := watching(t, path, n, quick)
 			next(t, reports, report{names: "first"})
 			for _, again := range []string{"second", "number-three", "the-fourth-of-them"} {

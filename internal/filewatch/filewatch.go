@@ -51,21 +51,22 @@ func Trail(path string) []string {
 // Notices has no events. It is for one goroutine.
 type Notices struct {
 	watcher *fsnotify.Watcher // nil where the system gives none
+	err     error             // Why it gives none.
 	places  map[string]bool
 }
 
-// New returns Notices that follow nothing yet.
+// New returns Notices that follow nothing yet. Where the system has reached its
+// limit for a user, they have no events, and Err says why.
 //
-//	Errors: those of the system, which has a limit for each user. The Notices
-//	        can be used all the same and has no events.
-//	Owner:  the one who called closes it.
-func New() (*Notices, error) {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return &Notices{}, err
-	}
-	return &Notices{watcher: watcher}, nil
+//	Owner: the one who called closes them.
+func New() *Notices {
+	var n Notices
+	n.watcher, n.err = fsnotify.NewWatcher()
+	return &n
 }
+
+// Err returns why there are no events, nil if there are.
+func (n *Notices) Err() error { return n.err }
 
 // Close ends the events.
 func (n *Notices) Close() {

@@ -76,11 +76,11 @@ func TestBurst(t *testing.T) {
 
 // TestNotices: events of the places, and of no other file.
 func TestNotices(t *testing.T) {
-	n, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := New()
 	defer n.Close()
+	if n.Err() != nil {
+		t.Fatal(n.Err())
+	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
