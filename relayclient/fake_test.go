@@ -246,6 +246,28 @@ func TestNoAddress(t *testing.T) {
 	}
 }
 
+// TestChannelLostUnderRequest: the context of a request ends with the control
+// channel that its response needs.
+func TestChannelLostUnderRequest(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	_, c, _, _ := f.listen(t, func(o *Options) {
+		o.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			close(begun)
+			<-r.Context().Done()
+			ended <- r.Context().Err()
+		})
+	})
+	say(t, c, `{"request":{"id":"i","method":"GET","requestTarget":"/e"}}`)
+	receive(t, begun, "the request")
+	_ = c.Close()
+	if err := receive(t, ended, "the end of the context"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	_ = receive(t, f.channels, "another channel").Close()
+}
+
 // TestAddresses: those that are not TLS are not dialled where the control
 // channel is; others are as they are, and never shown.
 func TestAddresses(t *testing.T) {
