@@ -85,6 +85,7 @@ lint: tools ## formatting, go vet, golangci-lint, the house rules of tools/lint
 	  if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	cd interop && $(GO) vet ./...
+	for os in windows darwin freebsd; do GOOS=$$os $(GO) vet ./relayclient || exit 1; done
 	$(GOLANGCI) run
 	cd interop && ../$(GOLANGCI) run
 	$(GO) test -count=1 ./tools/lint

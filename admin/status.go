@@ -60,8 +60,15 @@ type Gateway struct {
 	Addresses       map[string]string `json:"addresses"`  // By kind: http, https, admin.
 	KernelTLS       bool              `json:"kernel_tls"` // The host's kernel has it.
 	Entities        int               `json:"entities"`
+	Namespaces      Namespaces        `json:"namespaces"`
 	DescriptorsOpen int               `json:"descriptors_open"`
 	DescriptorsMax  int               `json:"descriptors_max"`
+}
+
+// Namespaces says where the namespaces come from.
+type Namespaces struct {
+	From  string `json:"from"`  // file, memory, definitions or settings.
+	Place string `json:"place"` // The file, or empty.
 }
 
 // Loop is one event loop; see metrics.Loop for the members.

@@ -3,12 +3,9 @@ package certificate
 import (
 	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/relayhouse/relayhouse/internal/filewatch"
 )
 
 // timing is when changed files are read. Tests have it shorter.
@@ -35,43 +32,6 @@ const (
 	expiryAgain = 24 * time.Hour
 )
 
-// linksMax bounds the symbolic links on the way to a file, as the kernel does.
-const linksMax = 40
-
-// trail returns the file and every symbolic link on the way to it, as absolute
-// paths without further links in their directories. To put another file behind
-// path, one of these must change. The first that does not exist is the last.
-func trail(path string) []string {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil
-	}
-	var places []string
-	at, rest := "/", strings.Split(path, "/")
-	for links := 0; len(rest) > 0; {
-		next := filepath.Join(at, rest[0])
-		rest = rest[1:]
-		stat, err := os.Lstat(next)
-		if err != nil {
-			return append(places, next)
-		}
-		if stat.Mode()&os.ModeSymlink == 0 {
-			at = next
-			continue
-		}
-		places = append(places, next)
-		target, err := os.Readlink(next)
-		if links++; err != nil || links > linksMax {
-			return places
-		}
-		if filepath.IsAbs(target) {
-			at = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return append(places, at)
-}
-
 // places returns what is to be watched: the trails of all files.
 func (s *Store) places() map[string]bool {
 	s.mu.Lock()
@@ -79,7 +39,7 @@ func (s *Store) places() map[string]bool {
 	s.mu.Unlock()
 	all := make(map[string]bool)
 	add := func(path string) {
-		for _, place := range trail(path) {
+		for _, place := range filewatch.Trail(path) {
 			all[place] = true
 		}
 	}
@@ -93,78 +53,28 @@ func (s *Store) places() map[string]bool {
 	return all
 }
 
-// notices are the events of the file system for some places.
-type notices struct {
-	watcher *fsnotify.Watcher // nil where the system gives none
-	places  map[string]bool
-}
-
-// follow watches the directories of places, and no others.
-func (n *notices) follow(places map[string]bool) {
-	n.places = places
-	if n.watcher == nil {
-		return
-	}
-	wanted := make(map[string]bool)
-	for place := range places {
-		wanted[filepath.Dir(place)] = true
-	}
-	for _, dir := range n.watcher.WatchList() {
-		if !wanted[dir] {
-			_ = n.watcher.Remove(dir)
-		}
-	}
-	for dir := range wanted {
-		_ = n.watcher.Add(dir) // One that is not there comes with the poll.
-	}
-}
-
-// channels returns nil ones, which are never ready, where there is no watcher.
-func (n *notices) channels() (<-chan fsnotify.Event, <-chan error) {
-	if n.watcher == nil {
-		return nil, nil
-	}
-	return n.watcher.Events, n.watcher.Errors
-}
-
-// debounce finds the time to act after a burst of events.
-type debounce struct{ first, last time.Time }
-
-func (d *debounce) touch(now time.Time) {
-	if d.first.IsZero() {
-		d.first = now
-	}
-	d.last = now
-}
-
-// wait is how long until it is time, at least 0.
-func (d *debounce) wait(now time.Time, t timing) time.Duration {
-	at := d.last.Add(t.quiet)
-	if most := d.first.Add(t.quietMax); most.Before(at) {
-		at = most
-	}
-	return max(0, at.Sub(now))
-}
-
 // watch reads files again when they have changed, and warns of certificates
 // that expire, until ctx is done. Where the system has no more watches to
 // give, the poll finds every change.
 func (s *Store) watch(ctx context.Context) {
-	var n notices
-	var err error
-	if n.watcher, err = fsnotify.NewWatcher(); err != nil {
+	n := filewatch.New()
+	defer n.Close()
+	if err := n.Err(); err != nil {
 		s.log.Warn("certificate files cannot be watched; they are read every minute",
 			slog.String("error", err.Error()))
-	} else {
-		defer n.watcher.Close() //nolint:errcheck // nothing is lost
 	}
-	n.follow(s.places())
-	events, failures := n.channels()
+	n.Follow(s.places())
+	events, failures := n.Channels()
 	poll := time.NewTicker(s.timing.poll)
 	defer poll.Stop()
 	settled := time.NewTimer(0) // Changes since New are seen at once.
 	defer settled.Stop()
-	var burst debounce
+	var burst filewatch.Burst
+	touch := func() {
+		now := time.Now()
+		burst.Touch(now)
+		settled.Reset(burst.Wait(now, s.timing.quiet, s.timing.quietMax))
+	}
 	var r retries
 	s.warnExpiring(time.Now())
 	for {
@@ -172,26 +82,24 @@ func (s *Store) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-events:
-			if n.places[e.Name] {
-				burst.touch(time.Now())
-				settled.Reset(burst.wait(time.Now(), s.timing))
+			if n.Concerns(e) {
+				touch()
 			}
 			continue
 		case <-failures: //nolint:errcheck // Events were lost, whichever.
-			burst.touch(time.Now())
-			settled.Reset(burst.wait(time.Now(), s.timing))
+			touch()
 			continue
 		case <-s.moved:
-			n.follow(s.places())
+			n.Follow(s.places())
 			continue
 		case <-settled.C:
 		case <-poll.C:
 		}
-		burst = debounce{}
+		burst = filewatch.Burst{}
 		if s.refresh(&r) {
 			settled.Reset(s.timing.retry)
 		}
-		n.follow(s.places())
+		n.Follow(s.places())
 		s.warnExpiring(time.Now())
 	}
 }

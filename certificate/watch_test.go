@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,64 +196,5 @@ func TestReloadOfOtherPairs(t *testing.T) {
 	}
 	if c, err := s.GetCertificate(&tls.ClientHelloInfo{}); c != nil || err != nil {
 		t.Errorf("%v, %v", c, err)
-	}
-}
-
-// TestTrail: every link on the way, loops included.
-func TestTrail(t *testing.T) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.MkdirAll(in("real/deep"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(in("real/deep/file"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, target := range map[string]string{
-		"up": "real/deep/../deep/file", "dir": in("real"), "two": "dir/deep", "loop": "loop", "gone": "nothing",
-	} {
-		if err := os.Symlink(target, in(name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for path, want := range map[string][]string{
-		"real/deep/file": {"real/deep/file"},
-		"up":             {"up", "real/deep/file"},
-		"two/file":       {"two", "dir", "real/deep/file"},
-		"gone":           {"gone", "nothing"},
-		"missing/x":      {"missing"},
-	} {
-		for i := range want {
-			want[i] = in(want[i])
-		}
-		if got := trail(in(path)); !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", path, got, want)
-		}
-	}
-	if n := len(trail(in("loop"))); n != linksMax+1 {
-		t.Errorf("a loop has %d places", n)
-	}
-}
-
-// TestDebounce: files that are written for ever are read all the same.
-func TestDebounce(t *testing.T) {
-	var d debounce
-	now := time.Now()
-	d.touch(now)
-	if got := d.wait(now, usualTiming); got != usualTiming.quiet {
-		t.Errorf("first event: %v", got)
-	}
-	end := now.Add(usualTiming.quietMax)
-	for ; now.Before(end.Add(time.Second)); now = now.Add(100 * time.Millisecond) {
-		d.touch(now)
-		if got := now.Add(d.wait(now, usualTiming)); got.After(end) && now.Before(end) {
-			t.Fatalf("%v after the first event", got.Sub(end))
-		}
-	}
-	if got := d.wait(now, usualTiming); got != 0 {
-		t.Errorf("after all: %v", got)
 	}
 }

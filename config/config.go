@@ -101,6 +101,9 @@ type Management struct {
 	Domain      string
 	Certificate string
 	Key         string
+
+	// AnyPort takes a free port where that of Listen is in use. No setting.
+	AnyPort bool
 }
 
 // Store says where namespaces come from, beside Config.Namespaces: at most one
@@ -111,6 +114,15 @@ type Store struct {
 	Definitions   string
 	NamespacesMax int
 	EntitiesMax   int
+
+	// Seed is what must be there, beside what File holds: what is missing is
+	// made, what is there stays; but entities named in Given get the
+	// authorization that Seed says. Memory keeps all of it in memory, without
+	// File or where another process has File open. No settings; they are the
+	// emulator's.
+	Seed   []namespace.Definition
+	Given  []string
+	Memory bool
 }
 
 // Gateway is how the gateway treats listeners and senders.

@@ -151,7 +151,9 @@ func TestValidateChecksEverySetting(t *testing.T) {
 				try(field, path+".")
 				continue
 			case reflect.Bool:
-				n++
+				if settings[path] != nil {
+					n++ // Else it is the emulator's.
+				}
 				continue
 			case reflect.Slice:
 				if settings[path] == nil {
@@ -274,7 +276,7 @@ func TestDefaults(t *testing.T) {
 			CollectTime: time.Second, BodyMemory: 67108864,
 			Forwarded: "off", RequestTarget: "decoded", NoListenerStatus: 404,
 		}), c.ProxyProtocol.Networks == nil,
-		c.Management == Management{}, c.Store == Store{NamespacesMax: 1000, EntitiesMax: 100_000},
+		c.Management == Management{}, reflect.DeepEqual(c.Store, Store{NamespacesMax: 1000, EntitiesMax: 100_000}),
 		c.TCP.UserTimeout == 0, c.Drain.Delay == 0, c.Log.Level == "info",
 	} {
 		if !ok {

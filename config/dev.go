@@ -12,6 +12,8 @@ import (
 const (
 	DevKeyName = "RootManageSharedAccessKey"
 	DevKey     = "SAS_KEY_VALUE"
+	// DevSecondaryKey is ours: theirs have one key only.
+	DevSecondaryKey = "SAS_SECONDARY_KEY_VALUE"
 )
 
 // DevNamespaces is the one namespace of the emulator, for every host name: the
@@ -43,7 +45,8 @@ func DevNamespaces(entities []string) ([]namespace.Definition, error) {
 	defs := []namespace.Definition{{
 		Name: "dev",
 		Rules: []namespace.Rule{{
-			Name: DevKeyName, PrimaryKey: DevKey, Rights: sas.Listen | sas.Send | sas.Manage,
+			Name: DevKeyName, PrimaryKey: DevKey, SecondaryKey: DevSecondaryKey,
+			Rights: sas.Listen | sas.Send | sas.Manage,
 		}},
 		HybridConnections: all,
 	}}

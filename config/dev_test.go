@@ -48,7 +48,7 @@ func TestDevNamespaceIsOpen(t *testing.T) {
 	}
 	rules := defs[0].Rules
 	if len(defs[0].Hosts) > 0 || len(rules) != 1 || rules[0].Name != "RootManageSharedAccessKey" ||
-		rules[0].PrimaryKey != "SAS_KEY_VALUE" || rules[0].SecondaryKey != "" ||
+		rules[0].PrimaryKey != "SAS_KEY_VALUE" || rules[0].SecondaryKey != "SAS_SECONDARY_KEY_VALUE" ||
 		rules[0].Rights != sas.Listen|sas.Send|sas.Manage {
 		t.Errorf("%+v", defs[0])
 	}

@@ -13,21 +13,24 @@ import (
 var pascalWords = words{
 	name: "Name", hosts: "Hosts", rules: "AuthorizationRules", rights: "Rights",
 	primaryKey: "PrimaryKey", secondaryKey: "SecondaryKey",
-	entities: "HybridConnections", clientAuthorization: "RequiresClientAuthorization",
-	userMetadata: "UserMetadata", properties: "Properties",
+	hybridConnections: "HybridConnections", wcfRelays: "WcfRelays",
+	properties:          "Properties",
+	clientAuthorization: "RequiresClientAuthorization", userMetadata: "UserMetadata",
+	relayType: "RelayType", transportSecurity: "RequiresTransportSecurity",
+	network: "NetworkRuleSet", defaultAction: "DefaultAction", ipRules: "IpRules",
+	trusted: "TrustedServiceAccessEnabled", networkAccess: "PublicNetworkAccess",
+	ipMask: "IpMask", action: "Action", allow: "Allow", deny: "Deny",
+	quotas: "Quotas", listenersPerEntity: "ListenersPerEntity", connectionsQuota: "Connections",
 	foldCase: true,
-	notYet: map[string]string{
-		"WcfRelays":      "WCF relays are not part of this build; remove them",
-		"NetworkRuleSet": "restrict addresses in front of the gateway and remove it",
-		"Quotas":         "set gateway.listeners_max instead and remove them",
-	},
 }
 
 // LoadEmulator reads the namespaces of an emulator's Config.json: JSON with
 // comments, or the same in YAML. Below UserConfig it takes the Service Bus
 // emulator's Namespaces and Logging, and the Event Hubs emulator's
-// NamespaceConfig and LoggingConfig; logging has no effect. Keys may be
-// env:NAME and file:PATH. A namespace without rules stays without.
+// NamespaceConfig and LoggingConfig; logging has no effect, nor has
+// Quotas.Connections: the gateway bounds the connections of all namespaces
+// together. Keys may be env:NAME and file:PATH. A namespace without rules stays
+// without.
 //
 //	Errors: all that is wrong, joined; each is an *Error.
 //	Source: docs/protocol.md, section 12.2.
@@ -42,8 +45,17 @@ func LoadEmulator(path string) ([]namespace.Definition, error) {
 func emulatorDefinitions(
 	file string, root *node, env map[string]string,
 ) ([]namespace.Definition, error) {
-	const path = "UserConfig"
 	r := newNamespaceReader(pascalWords, file, env)
+	all := r.emulator(root)
+	if err := errors.Join(r.errs...); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// emulator reads a file in the form of the emulators and checks it.
+func (r *namespaceReader) emulator(root *node) []namespace.Definition {
+	const path = "UserConfig"
 	top := r.members(root, "", path)
 	if top[path] == nil && len(r.errs) == 0 {
 		r.fail(path, root.line, "want a mapping with Namespaces, got nothing")
@@ -60,18 +72,17 @@ func emulatorDefinitions(
 		}
 		list, r.words.kind = "NamespaceConfig", "Type"
 	}
+	r.wantList(m[list], root, join(path, list))
 	all := r.definitions(m[list], join(path, list))
 	inFile := strings.NewReplacer(
 		"namespaces[", join(path, list)+"[",
 		".authorization_rules", ".AuthorizationRules",
-		".hybrid_connections", ".HybridConnections",
-		".user_metadata", ".Properties.UserMetadata",
+		".hybrid_connections", ".HybridConnections", ".wcf_relays", ".WcfRelays",
+		".user_metadata", ".Properties.UserMetadata", ".relay_type", ".Properties.RelayType",
+		".network_rules.ip_rules", ".NetworkRuleSet.IpRules", ".ip_mask", ".IpMask",
 		".primary_key", ".PrimaryKey", ".secondary_key", ".SecondaryKey",
 		".name", ".Name", ".hosts", ".Hosts", ".rights", ".Rights",
 	)
-	r.check(all, inFile.Replace)
-	if err := errors.Join(r.errs...); err != nil {
-		return nil, err
-	}
-	return all, nil
+	r.check(all, root, inFile.Replace)
+	return all
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -89,6 +90,79 @@ func TestLoadEmulator(t *testing.T) {
 	}
 }
 
+// TestEmulatorMembers: in the words of both emulators, with all that we add.
+func TestEmulatorMembers(t *testing.T) {
+	const serviceBus = `{"UserConfig": {"Namespaces": [{
+		"Name": "contoso", "Hosts": ["contoso.example.com"],
+		"NetworkRuleSet": {
+			"DefaultAction": "Deny", "IpRules": [
+				{ "IpMask": "10.0.0.0/8" }, { "IpMask": "::1", "Action": "Deny" },
+			],
+			"PublicNetworkAccess": "Disabled", "TrustedServiceAccessEnabled": true,
+		},
+		"Quotas": { "ListenersPerEntity": 7, "Connections": 5000 },
+		"HybridConnections": [{ "Name": "a" }],
+		"WcfRelays": [
+			{ "Name": "echo", "Properties": { "RelayType": "NetTcp", "RequiresTransportSecurity": true } },
+			{ "Name": "web", "Properties": {
+				"RelayType": "Http", "RequiresTransportSecurity": false,
+				"RequiresClientAuthorization": false, "UserMetadata": "x" },
+			  "AuthorizationRules": [{ "Name": "s", "Rights": ["Send"], "PrimaryKey": "k" }] },
+		],
+	}]}}`
+	const eventHubs = `
+userConfig:
+  namespaceConfig:
+  - type: Relay
+    name: contoso
+    hosts: [contoso.example.com]
+    networkRuleSet:
+      defaultAction: deny
+      ipRules: [{ ipMask: 10.0.0.0/8, action: allow }, { ipMask: "::1", action: deny }]
+      publicNetworkAccess: disabled
+      trustedServiceAccessEnabled: true
+    quotas: { connections: 5000, listenersPerEntity: 7 }
+    wcfrelays:
+    - { name: echo, properties: { relayType: nettcp } }
+    - name: web
+      properties: { relayType: http, requiresTransportSecurity: false,
+        requiresClientAuthorization: false, userMetadata: x }
+      authorizationRules: [{ name: s, rights: [send], primaryKey: k }]
+    hybridConnections: [{ name: a }]
+`
+	want := []namespace.Definition{{
+		Name: "contoso", Hosts: []string{"contoso.example.com"},
+		PublicNetworkAccess: namespace.AccessDisabled,
+		Network: namespace.NetworkRules{
+			DefaultDeny: true, TrustedServiceAccess: true,
+			IPRules: []namespace.IPRule{ipRule("10.0.0.0/8", false), ipRule("::1", true)},
+		},
+		HybridConnections: []namespace.Entity{
+			{Name: "a", RequiresClientAuthorization: true, ListenersMax: 7},
+		},
+		WCFRelays: []namespace.Entity{
+			{
+				Kind: namespace.KindWCFRelay, Name: "echo", RelayType: namespace.RelayNetTCP,
+				RequiresClientAuthorization: true, RequiresTransportSecurity: true, ListenersMax: 7,
+			},
+			{
+				Kind: namespace.KindWCFRelay, Name: "web", RelayType: namespace.RelayHTTP,
+				UserMetadata: "x", ListenersMax: 7,
+				Rules: []namespace.Rule{{Name: "s", Rights: sas.Send, PrimaryKey: "k"}},
+			},
+		},
+	}}
+	for name, text := range map[string]string{"Service Bus": serviceBus, "Event Hubs": eventHubs} {
+		got, err := LoadEmulator(write(t, "Config.json", text))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if got, err = ReadDefinitions("FILE", []byte(text)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func TestEmulatorErrors(t *testing.T) {
 	within := func(s string) string {
 		return `{"UserConfig": {"Namespaces": [{"Name": "rzemulatorns", ` + s + `}]}}`
@@ -100,20 +174,50 @@ func TestEmulatorErrors(t *testing.T) {
 		"misspelled": {
 			`{"UserConfig": {"Namespace": []}}`,
 			"UserConfig.Namespace: unknown key, did you mean UserConfig.Namespaces? (FILE:1)"},
-		"WCF relays": {
+		"WCF relay without type": {
 			within(`"WcfRelays": [{"Name": "echo"}]`),
-			"UserConfig.Namespaces[0].WcfRelays: not yet: " +
-				"WCF relays are not part of this build; remove them (FILE:1)"},
-		"WCF relays, other case": {
-			within(`"wcfRelays": []`), "UserConfig.Namespaces[0].wcfRelays: not yet: " +
-				"WCF relays are not part of this build; remove them (FILE:1)"},
-		"rule set": {
-			within(`"NetworkRuleSet": {"DefaultAction": "Deny"}`),
-			"UserConfig.Namespaces[0].NetworkRuleSet: not yet: " +
-				"restrict addresses in front of the gateway and remove it (FILE:1)"},
-		"quotas": {
-			within(`"Quotas": {}`), "UserConfig.Namespaces[0].Quotas: not yet: " +
-				"set gateway.listeners_max instead and remove them (FILE:1)"},
+			"UserConfig.Namespaces[0].WcfRelays[0].Properties.RelayType: " +
+				`want NetTcp or Http, got "" (FILE:1)`},
+		"WCF relay of another type, other case": {
+			within("\n" + `"wcfRelays": [{"name": "e", "properties": {"relayType": "NetEvent"}}]`),
+			"UserConfig.Namespaces[0].WcfRelays[0].Properties.RelayType: " +
+				"want NetTcp | Http, got NetEvent (FILE:2)"},
+		"type of a hybrid connection": {
+			within(`"HybridConnections": [{"Name": "e", "Properties": {"RelayType": "Http"}}]`),
+			"UserConfig.Namespaces[0].HybridConnections[0].Properties.RelayType: " +
+				"unknown key (FILE:1)"},
+		"action": {
+			within(`"NetworkRuleSet": {"DefaultAction": "Refuse"}`),
+			"UserConfig.Namespaces[0].NetworkRuleSet.DefaultAction: " +
+				"want Allow | Deny, got Refuse (FILE:1)"},
+		"mask": {
+			within("\"networkRuleSet\": {\"ipRules\": [{\"IpMask\": \"10.0.0.0/8\"},\n" +
+				`{"ipMask": "10.0.0.0/x"}]}`),
+			"UserConfig.Namespaces[0].NetworkRuleSet.IpRules[1].IpMask: " +
+				`want an address or a prefix such as 10.0.0.0/8, got "10.0.0.0/x" (FILE:2)`},
+		"no mask": {
+			within(`"NetworkRuleSet": {"IpRules": [{"Mask": "::1"}]}`),
+			"UserConfig.Namespaces[0].NetworkRuleSet.IpRules[0].Mask: unknown key, " +
+				"did you mean UserConfig.Namespaces[0].NetworkRuleSet.IpRules[0].IpMask? (FILE:1)"},
+		"access": {
+			within(`"NetworkRuleSet": {"PublicNetworkAccess": "Maybe"}`),
+			"UserConfig.Namespaces[0].NetworkRuleSet.PublicNetworkAccess: " +
+				"want Enabled | Disabled | SecuredByPerimeter, got Maybe (FILE:1)"},
+		"too many listeners": {
+			within(`"Quotas": {"ListenersPerEntity": 10001}`),
+			"UserConfig.Namespaces[0].Quotas.ListenersPerEntity: " +
+				"want 1–10000, or 0 for gateway.listeners_max, got 10001 (FILE:1)"},
+		"connections": {
+			within(`"Quotas": {"Connections": "many"}`),
+			"UserConfig.Namespaces[0].Quotas.Connections: want 0–2147483647, got many (FILE:1)"},
+		"other quota": {
+			within(`"Quotas": {"Listeners": 1}`),
+			"UserConfig.Namespaces[0].Quotas.Listeners: unknown key (FILE:1)"},
+		"no list": {
+			`{"UserConfig": {"Logging": {"Type": "File"}}}`,
+			"UserConfig.Namespaces: want a list, got nothing; [] is an empty one (FILE:1)"},
+		"our members": {
+			within(`"Tags": {"a": "b"}`), "UserConfig.Namespaces[0].Tags: unknown key (FILE:1)"},
 		"queues": {
 			within(`"Queues": []`), "UserConfig.Namespaces[0].Queues: unknown key (FILE:1)"},
 		"type outside NamespaceConfig": {
@@ -247,7 +351,7 @@ func readBack(t *testing.T, c Config) {
 	}
 	for _, d := range c.Namespaces {
 		setKeys(d.Rules)
-		for _, e := range d.HybridConnections {
+		for _, e := range slices.Concat(d.HybridConnections, d.WCFRelays) {
 			setKeys(e.Rules)
 		}
 	}

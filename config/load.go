@@ -143,12 +143,14 @@ func (l *loader) tree(c *Config, file string, root *node) layer {
 	for _, m := range root.members {
 		source := at(file, m.line)
 		switch {
+		case len(l.errs) > errorsMax:
+			return values
 		case seen[m.key]:
 			l.fail(&Error{m.key, "given twice", source})
 		case m.key == "namespaces":
 			r := newNamespaceReader(snakeWords, file, l.env)
 			c.Namespaces = r.definitions(m.value, m.key)
-			r.check(c.Namespaces, samePath)
+			r.check(c.Namespaces, root, samePath)
 			l.errs = append(l.errs, r.errs...)
 		case !slices.Contains(sections, m.key):
 			l.fail(unknown(m.key, source, sections))
@@ -170,6 +172,8 @@ func (l *loader) section(c *Config, values layer, name string, section member, f
 	for _, m := range section.value.members {
 		path, source := name+"."+m.key, at(file, m.line)
 		switch {
+		case len(l.errs) > errorsMax:
+			return
 		case seen[m.key]:
 			l.fail(&Error{path, "given twice", source})
 		case path == certificatesPath:

@@ -7,43 +7,51 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/relayhouse/relayhouse/namespace"
-	"github.com/relayhouse/relayhouse/sas"
-)
-
-const (
-	// keyFileBytesMax bounds file:PATH; real keys have 44 characters.
-	keyFileBytesMax = 4 * kib
-	// keyMask is what Print writes for a key, and what must not become one.
-	keyMask = "***"
 )
 
 // words are the names of the members of a namespace: ours, or those of the
-// Azure emulators.
+// Azure emulators. What a form does not have is empty.
 type words struct {
 	name, hosts, rules, rights, primaryKey, secondaryKey string
-	entities, clientAuthorization, userMetadata          string
+	hybridConnections, wcfRelays                         string
+	createdAt, updatedAt                                 string // Of namespaces and entities.
 
-	// Empty where there is no such member.
-	listenersMax                           string
+	// Of an entity.
+	properties                             string // Holds those that follow.
+	clientAuthorization, userMetadata      string
+	listenersMax, disabled                 string
 	responseTimeout, bodyGap, httpDelivery string // Of HTTP requests.
+	relayType, transportSecurity           string // Of a WCF relay.
 
-	properties string // Holds the members of an entity but name and rules.
-	kind       string // Of a namespace; it must be a relay.
+	// Of a namespace.
+	kind                                         string // It must be a relay.
+	subscription, resourceGroup, location, tags  string
+	access, minimumTLS                           string
+	network, defaultAction, ipRules, trusted     string
+	networkAccess                                string // The same as access, in network.
+	ipMask, action, allow, deny                  string // Of ipRules; the last two are values.
+	quotas, listenersPerEntity, connectionsQuota string
 
-	foldCase bool              // Letter case does not matter.
-	notYet   map[string]string // Members of a namespace that have no effect yet.
+	foldCase bool // Letter case does not matter.
 }
 
 var snakeWords = words{
 	name: "name", hosts: "hosts", rules: "authorization_rules", rights: "rights",
 	primaryKey: "primary_key", secondaryKey: "secondary_key",
-	entities: "hybrid_connections", clientAuthorization: "requires_client_authorization",
-	userMetadata: "user_metadata", listenersMax: "listeners_max",
+	hybridConnections: "hybrid_connections", wcfRelays: "wcf_relays",
+	clientAuthorization: "requires_client_authorization",
+	userMetadata:        "user_metadata", listenersMax: "listeners_max", disabled: "disabled",
 	responseTimeout: "http_response_timeout", bodyGap: "http_body_gap",
 	httpDelivery: "http_delivery",
+	relayType:    "relay_type", transportSecurity: "requires_transport_security",
+	subscription: "subscription", resourceGroup: "resource_group", location: "location",
+	tags: "tags", createdAt: "created_at", updatedAt: "updated_at",
+	access: "public_network_access", minimumTLS: "minimum_tls_version",
+	network: "network_rules", defaultAction: "default_action", ipRules: "ip_rules",
+	trusted: "trusted_service_access", ipMask: "ip_mask", action: "action",
+	allow: "allow", deny: "deny",
 }
 
 // namespaceReader turns parts of a file into definitions. It goes on after an
@@ -51,20 +59,35 @@ var snakeWords = words{
 type namespaceReader struct {
 	words words
 	file  string
-	env   map[string]string
-	lines map[string]int // Of what has been read, by path.
+	env   map[string]string // nil where keys are not taken from elsewhere
+	files sums              // Of files that keys were read from.
 	errs  []error
 }
 
 func newNamespaceReader(w words, file string, env map[string]string) *namespaceReader {
-	return &namespaceReader{words: w, file: file, env: env, lines: map[string]int{}}
+	return &namespaceReader{words: w, file: file, env: env, files: sums{}}
 }
+
+// errorsMax bounds the errors of one file: nobody reads more, and a file may
+// have as many as it has values.
+const errorsMax = 100
 
 func (r *namespaceReader) fail(path string, line int, format string, args ...any) {
-	r.errs = append(r.errs, &Error{path, fmt.Sprintf(format, args...), at(r.file, line)})
+	r.add(&Error{path, fmt.Sprintf(format, args...), at(r.file, line)})
 }
 
-// members returns the members of a mapping by their known names.
+func (r *namespaceReader) add(err *Error) {
+	switch n := len(r.errs); {
+	case n < errorsMax:
+		r.errs = append(r.errs, err)
+	case n == errorsMax:
+		text := fmt.Sprintf("more than %d errors; these are the first", errorsMax)
+		r.errs = append(r.errs, &Error{Text: text, Source: err.Source})
+	}
+}
+
+// members returns the members of a mapping by their known names, of which those
+// that are empty do not count.
 func (r *namespaceReader) members(n *node, path string, known ...string) map[string]*node {
 	found := make(map[string]*node)
 	if n == nil || n.kind == null {
@@ -76,15 +99,15 @@ func (r *namespaceReader) members(n *node, path string, known ...string) map[str
 	}
 	for _, m := range n.members {
 		key := r.canonical(m.key, known)
-		memberPath := join(path, m.key)
 		switch {
 		case found[key] != nil:
-			r.fail(memberPath, m.line, "given twice")
-		case !slices.Contains(known, key):
-			r.errs = append(r.errs, r.notKnown(path, m, known))
+			r.fail(join(path, m.key), m.line, "given twice")
+		case key == "" || !slices.Contains(known, key):
+			if len(r.errs) <= errorsMax {
+				r.add(r.notKnown(path, m, known))
+			}
 		default:
 			found[key] = m.value
-			r.lines[join(path, key)] = m.line
 		}
 	}
 	return found
@@ -102,19 +125,15 @@ func (r *namespaceReader) canonical(key string, known []string) string {
 	return key
 }
 
-// notKnown returns the error for a member that is not known, or not yet.
+// notKnown returns the error for a member that is not known.
 func (r *namespaceReader) notKnown(path string, m member, known []string) *Error {
-	candidates := make([]string, len(known))
-	for i, name := range known {
-		candidates[i] = join(path, name)
-	}
-	source := at(r.file, m.line)
-	for name, instead := range r.words.notYet {
-		if strings.EqualFold(m.key, name) {
-			return &Error{join(path, m.key), "not yet: " + instead, source}
+	var candidates []string
+	for _, name := range known {
+		if name != "" {
+			candidates = append(candidates, join(path, name))
 		}
 	}
-	return unknown(join(path, m.key), source, candidates)
+	return unknown(join(path, m.key), at(r.file, m.line), candidates)
 }
 
 func join(path, key string) string {
@@ -134,9 +153,7 @@ func (r *namespaceReader) list(n *node, path string, f func(item *node, path str
 		return
 	}
 	for i, item := range n.items {
-		path := path + "[" + strconv.Itoa(i) + "]"
-		r.lines[path] = item.line
-		f(item, path)
+		f(item, path+"["+strconv.Itoa(i)+"]")
 	}
 }
 
@@ -151,184 +168,49 @@ func (r *namespaceReader) text(n *node, path string) string {
 	return n.text
 }
 
-func (r *namespaceReader) definitions(n *node, path string) []namespace.Definition {
-	var all []namespace.Definition
-	r.list(n, path, func(item *node, path string) {
-		all = append(all, r.definition(item, path))
-	})
-	return all
-}
-
-func (r *namespaceReader) definition(n *node, path string) namespace.Definition {
-	w := &r.words
-	known := []string{w.name, w.hosts, w.rules, w.entities}
-	if w.kind != "" {
-		known = append(known, w.kind)
-	}
-	m := r.members(n, path, known...)
-	if n := m[w.kind]; n != nil && !strings.EqualFold(n.text, "Relay") {
-		r.fail(join(path, w.kind), n.line, "want Relay, got %s", n.text)
-	}
-	d := namespace.Definition{Name: r.text(m[w.name], join(path, w.name))}
-	r.list(m[w.hosts], join(path, w.hosts), func(item *node, path string) {
-		d.Hosts = append(d.Hosts, r.text(item, path))
-	})
-	d.Rules = r.rules(m[w.rules], join(path, w.rules))
-	r.list(m[w.entities], join(path, w.entities), func(item *node, path string) {
-		d.HybridConnections = append(d.HybridConnections, r.entity(item, path))
-	})
-	return d
-}
-
-func (r *namespaceReader) entity(n *node, path string) namespace.Entity {
-	w := &r.words
-	known := []string{w.name, w.rules}
-	properties := []string{w.clientAuthorization, w.userMetadata}
-	for _, name := range []string{w.listenersMax, w.responseTimeout, w.bodyGap, w.httpDelivery} {
-		if name != "" {
-			properties = append(properties, name)
-		}
-	}
-	if w.properties == "" {
-		known = append(known, properties...)
-	} else {
-		known = append(known, w.properties)
-	}
-	m := r.members(n, path, known...)
-	e := namespace.Entity{
-		Name:                        r.text(m[w.name], join(path, w.name)),
-		RequiresClientAuthorization: true, // As in Azure.
-		Rules:                       r.rules(m[w.rules], join(path, w.rules)),
-	}
-	if w.properties != "" {
-		path = join(path, w.properties)
-		m = r.members(m[w.properties], path, properties...)
-	}
-	e.UserMetadata = r.text(m[w.userMetadata], join(path, w.userMetadata))
-	if n := m[w.clientAuthorization]; n != nil {
-		s := boolean(join(path, w.clientAuthorization),
-			&e.RequiresClientAuthorization, "true", "")
-		r.set(s, n)
-	}
-	if n := m[w.listenersMax]; n != nil {
-		s := number(join(path, w.listenersMax), &e.ListenersMax, "0",
-			1, namespace.ListenersMaxMax, "gateway.listeners_max", "")
-		r.set(s, n)
-	}
-	r.httpTime(m[w.responseTimeout], join(path, w.responseTimeout), &e.HTTPResponseTimeout)
-	r.httpTime(m[w.bodyGap], join(path, w.bodyGap), &e.HTTPBodyGap)
-	r.delivery(m[w.httpDelivery], join(path, w.httpDelivery), &e.HTTPDelivery)
-	return e
-}
-
-// httpTime reads a time of an entity: absent for the gateway's, 0 for never.
-func (r *namespaceReader) httpTime(n *node, path string, p *time.Duration) {
-	if n == nil {
-		return
-	}
-	var d time.Duration
-	r.set(span(path, &d, "", namespace.HTTPTimeMin, namespace.HTTPTimeMax, "never", ""), n)
-	if d == 0 {
-		d = namespace.Never
-	}
-	*p = d
-}
-
-func (r *namespaceReader) delivery(n *node, path string, p *namespace.Delivery) {
-	if n == nil {
-		return
-	}
-	auto, rendezvous := namespace.DeliveryAuto.String(), namespace.DeliveryRendezvous.String()
-	var name string
-	r.set(choice(path, &name, auto, "", auto, rendezvous), n)
-	if name == rendezvous {
-		*p = namespace.DeliveryRendezvous
-	}
-}
-
-// set reads a scalar as a setting.
-func (r *namespaceReader) set(s setting, n *node) {
-	if text := r.text(n, s.path); n.kind == scalar && (!s.set(text) || !s.valid()) {
-		r.errs = append(r.errs, s.wrong(text, at(r.file, n.line)))
-	}
-}
-
-func (r *namespaceReader) rules(n *node, path string) []namespace.Rule {
-	w := &r.words
-	var all []namespace.Rule
-	r.list(n, path, func(item *node, path string) {
-		m := r.members(item, path, w.name, w.rights, w.primaryKey, w.secondaryKey)
-		rule := namespace.Rule{Name: r.text(m[w.name], join(path, w.name))}
-		r.list(m[w.rights], join(path, w.rights), func(item *node, path string) {
-			name := r.text(item, path)
-			right, err := sas.ParseRight(name)
-			if err != nil && item.kind == scalar {
-				r.fail(path, item.line, "want Listen, Send or Manage, got %s", name)
-			}
-			rule.Rights |= right
-		})
-		rule.PrimaryKey = r.key(m[w.primaryKey], join(path, w.primaryKey))
-		rule.SecondaryKey = r.key(m[w.secondaryKey], join(path, w.secondaryKey))
-		all = append(all, rule)
-	})
-	return all
-}
-
-// key returns a key that is given as it is, as env:NAME or as file:PATH.
-// Errors name the place, never the key.
-func (r *namespaceReader) key(n *node, path string) string {
-	text := r.text(n, path)
-	if name, ok := strings.CutPrefix(text, "env:"); ok {
-		key, set := r.env[name]
-		switch {
-		case !set:
-			r.fail(path, n.line, "environment variable %s is not set", name)
-		case key == "":
-			r.fail(path, n.line, "environment variable %s is empty", name)
-		}
-		return key
-	}
-	if file, ok := strings.CutPrefix(text, "file:"); ok {
-		b, err := readFile(file, keyFileBytesMax)
-		key := strings.TrimRight(string(b), "\r\n")
-		switch {
-		case err != nil:
-			r.fail(path, n.line, "%v", err)
-		case key == "":
-			r.fail(path, n.line, "file %s is empty", file)
-		}
-		return key
-	}
-	if text == keyMask {
-		r.fail(path, n.line, "%s is how keys are printed; write the key, env:NAME or file:PATH",
-			keyMask)
-	}
-	return text
-}
-
-// check validates definitions that were read without an error. rename turns a
-// path of package namespace into the one in the file.
+// check validates definitions that were read from root without an error. rename
+// turns a path of package namespace into the one in the file.
 func (r *namespaceReader) check(
-	defs []namespace.Definition, rename func(path string) string,
+	defs []namespace.Definition, root *node, rename func(path string) string,
 ) {
 	if len(r.errs) > 0 {
 		return // They would be reported twice, as the values are missing.
 	}
 	for _, err := range validateNamespaces(defs, rename) {
-		err.Source = at(r.file, r.lineOf(err.Path))
-		r.errs = append(r.errs, err)
+		err.Source = at(r.file, r.lineOf(root, err.Path))
+		r.add(err)
 	}
 }
 
 // lineOf returns the line of a path, or of the nearest thing around it.
-func (r *namespaceReader) lineOf(path string) int {
+func (r *namespaceReader) lineOf(n *node, path string) int {
+	line := 1
 	for path != "" {
-		if line, ok := r.lines[path]; ok {
+		part := path[1:]
+		if end := strings.IndexAny(part, ".["); end >= 0 {
+			part = part[:end]
+		}
+		part = path[:1+len(part)]
+		path = path[len(part):]
+		if i, ok := strings.CutPrefix(part, "["); ok {
+			i, err := strconv.Atoi(strings.TrimSuffix(i, "]"))
+			if err != nil || i >= len(n.items) {
+				return line
+			}
+			n = n.items[i]
+			line = n.line
+			continue
+		}
+		name := []string{strings.TrimPrefix(part, ".")}
+		i := slices.IndexFunc(n.members, func(m member) bool {
+			return r.canonical(m.key, name) == name[0]
+		})
+		if i < 0 {
 			return line
 		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		line, n = n.members[i].line, n.members[i].value
 	}
-	return 1
+	return line
 }
 
 // validateNamespaces returns what package namespace finds wrong, with its

@@ -12,6 +12,10 @@
 //   - accept.go: the listener's rendezvous connection claims the sender, moves
 //     to the sender's loop, both handshakes are answered and the engine
 //     splices the two; or it rejects, and the sender gets the listener's word.
+//   - request.go, offer.go, response.go: an HTTP request is handed to a listener
+//     by package httprelay, and its response brought back.
+//   - runtime.go, change.go, write.go: a management call is answered, and what
+//     it changes is made off the loops.
 //   - relay.go: a relayed connection has ended and is accounted for.
 //   - refuse.go, limiter.go: everything that is refused, cheaply.
 //   - drain.go, status.go: shutting down in good order, and what it looks like.

@@ -41,6 +41,8 @@ func (g *Gateway) EndRelays(e *engine.Engine) {
 	eachHandler(e, func(_ *engine.Conn, x *httprelay.Exchange) {
 		x.Cancel(hyco.RefusalDraining, metrics.CloseDrain)
 	})
+	eachHandler(e, func(c *engine.Conn, m *change) { m.cancel(c) })
+	eachHandler(e, func(c *engine.Conn, _ *taking) { c.Close(metrics.CloseDrain) })
 	eachHandler(e, func(_ *engine.Conn, l *listener) { l.end(hyco.RefusalDraining) })
 	eachHandler(e, func(c *engine.Conn, _ *handedEnd) { c.Close(metrics.CloseDrain) })
 	eachHandler(e, func(c *engine.Conn, r *senderEnd) {

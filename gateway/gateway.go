@@ -13,6 +13,7 @@ import (
 	"github.com/relayhouse/relayhouse/internal/budget"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/namespacestore"
 	"github.com/relayhouse/relayhouse/rendezvous"
 )
 
@@ -54,6 +55,14 @@ type Config struct {
 	HTTP HTTPConfig
 
 	Namespaces *namespace.Store
+	// Entities changes what is in Namespaces, for management calls. Nil, or a
+	// namespacestore.ReadOnly, has those refused.
+	Entities namespacestore.Writer
+	// Audit hears of the management calls that came to Entities, before they
+	// are answered. It is called from goroutines of its own, at most four at a time,
+	// and may wait. Nil for nobody.
+	Audit func(AuditRecord)
+
 	Authorizer *namespace.Authorizer
 	Store      gatewaystore.Store
 	Counters   *metrics.Gateway
@@ -95,7 +104,8 @@ type Gateway struct {
 	handover handover
 	limiter  *limiter
 	heads    budget.Bytes // all heads in progress or waiting
-	bodies   budget.Bytes // HTTP bodies on their way to a control channel
+	bodies   budget.Bytes // HTTP bodies on their way to a control channel, or to the store
+	changes  changes
 	draining atomic.Bool
 }
 
@@ -104,8 +114,11 @@ func New(cfg Config) *Gateway {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if _, ok := cfg.Entities.(namespacestore.ReadOnly); ok {
+		cfg.Entities = nil
+	}
 	g := &Gateway{
-		cfg: cfg,
+		cfg: cfg, changes: newChanges(),
 		table: rendezvous.New[*listener, waiter](rendezvous.Config{
 			PendingMax: cfg.PendingMax,
 			Window:     cfg.RendezvousWindow,
@@ -169,11 +182,14 @@ func (g *Gateway) trackingID(sent string) string {
 // Listeners is the number of registered listeners.
 func (g *Gateway) Listeners() int { return g.table.ListenersAll() }
 
+// ListenersOf is the number of registered listeners of an entity, by its key.
+func (g *Gateway) ListenersOf(entityKey string) int { return g.table.Listeners(entityKey) }
+
 // Pending is the number of senders that wait for their rendezvous.
 func (g *Gateway) Pending() int { return g.table.Pending() }
 
 // BodyMemory is the number of bytes held by HTTP request bodies that are on
-// their way to a control channel.
+// their way to a control channel or to the store.
 func (g *Gateway) BodyMemory() int64 { return g.bodies.Used() }
 
 // HeadMemory is the number of bytes held by request heads that are in progress

@@ -19,31 +19,35 @@ import (
 // restart for each other, without the socket between them.
 type half struct {
 	*relaytest.Client
-	g *gateway.Gateway
-	e *engine.Engine
+	g     *gateway.Gateway
+	e     *engine.Engine
+	store *namespace.Store
 }
 
-func startHalf(t *testing.T, secure bool) *half {
+func startHalf(t *testing.T, secure bool, edit ...func(*gateway.Config)) *half {
 	t.Helper()
 	snapshot, err := namespace.NewSnapshot(relaytest.Namespaces())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &half{}
-	store := new(namespace.Store)
-	store.Swap(snapshot)
-	h.g = gateway.New(gateway.Config{
+	h := &half{store: new(namespace.Store)}
+	h.store.Swap(snapshot)
+	cfg := gateway.Config{
 		AdvertisedScheme: "ws", RendezvousWindow: 30 * time.Second, ListenersMax: 25,
 		HeadBytes: 32 << 10, HeadTimeout: 10 * time.Second, HeadMemory: 1 << 20,
 		ControlMessage: 1 << 18, ControlQueue: 1 << 20, ListenerPing: time.Minute,
 		ListenerPingGrace: time.Minute, RestartHold: time.Minute,
 		FailureRate: 50, FailureBurst: 500,
 		HTTP:       gateway.HTTPConfig{BodyMemory: 1 << 20, KeepAlive: time.Minute},
-		Namespaces: store, Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{}),
+		Namespaces: h.store, Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{}),
 		Store: new(gatewaystore.Memory), Counters: metrics.NewGateway(),
 		History: metrics.NewHistory(100), Log: slog.New(slog.DiscardHandler),
 		EndsTLS: func(c *engine.Conn) bool { return secure && c.Peer().Port() != 0 },
-	})
+	}
+	for _, f := range edit {
+		f(&cfg)
+	}
+	h.g = gateway.New(cfg)
 	h.e, err = engine.New(engine.Config{Accept: h.g.Accept, Loops: 2, Tick: 10 * time.Millisecond,
 		Linger: time.Second, HalfIdle: time.Minute, SendStall: time.Minute})
 	if err != nil {

@@ -123,7 +123,7 @@ func (g *Gateway) logRefusal(r *request, refusal *hyco.Refusal) {
 func unauthorized(r *hyco.Refusal) bool {
 	switch r.Code {
 	case hyco.RefusalNoListeners.Code, hyco.RefusalNoListenerMatches.Code,
-		hyco.RefusalListenerQuota.Code:
+		hyco.RefusalListenerQuota.Code, hyco.RefusalEntityAbsent.Code, hyco.RefusalEntityQuota.Code:
 		return false // the client may well be who it says
 	}
 	return r.Status == 401 || r.Status == 403 || r.Status == 404
@@ -174,8 +174,10 @@ func (r *request) response(refusal *hyco.Refusal, keep bool) []byte {
 	case 405:
 		allow := httphead.Field{Name: "Allow",
 			Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"}
-		if r.management {
+		if r.management && r.g.cfg.Entities == nil {
 			allow.Value = "GET"
+		} else if r.management {
+			allow.Value = "GET, PUT, DELETE"
 		}
 		fields = append(fields, allow)
 	case 429, 503:

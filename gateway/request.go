@@ -41,9 +41,10 @@ type httpRequest struct {
 	chosen    *listener
 }
 
-// relayHTTP takes an HTTP request: the runtime information of an entity, or a
-// request for its listeners (docs/protocol.md, section 5).
+// relayHTTP takes an HTTP request: a management call, or a request for the
+// listeners of an entity (docs/protocol.md, section 5).
 func (g *Gateway) relayHTTP(c *engine.Conn, r *request, rest []byte) {
+	r.management = r.isManagement()
 	kind, length, err := r.head.Body()
 	if err != nil {
 		g.refuse(c, r, badHead(err))
@@ -54,16 +55,15 @@ func (g *Gateway) relayHTTP(c *engine.Conn, r *request, rest []byte) {
 		g.refuse(c, r, refusal)
 		return
 	}
-	r.management = strings.EqualFold(r.head.Get(hyco.HeaderProcessAt), "ServiceBus")
 	if !r.admitted() {
 		g.refuseHTTP(c, r, hyco.RefusalIPNotAllowed, r.behind(kind, length, rest))
 		return
 	}
-	entity, _ := r.ns.Find(r.target.Path)
 	if r.management {
-		g.runtimeInformation(c, r, entity, r.behind(kind, length, rest))
+		g.manage(c, r, body{kind, length, continues}, rest)
 		return
 	}
+	entity, _ := r.ns.Find(r.target.Path)
 	token, authorized := r.httpToken(entity)
 	if _, err := r.authorizeToken(entity, token, sas.Send); err != nil {
 		g.refuseHTTP(c, r, asRefusal(err), r.behind(kind, length, rest))

@@ -14,69 +14,187 @@ const (
 	ErrorDocumentType = "application/xml;charset=utf-8"
 )
 
-// RuntimeInformation is what the .NET client reads about a hybrid connection,
-// with a GET of its URL and HeaderProcessAt.
-type RuntimeInformation struct {
-	Host string // of the namespace
-	Path string // of the hybrid connection, without a leading slash
+// Description is what a management document says about an entity.
+type Description struct {
+	WCF bool // a WCF relay, not a hybrid connection
 
-	CreatedAt                   time.Time // zero: unknown, left out
-	UpdatedAt                   time.Time // zero: unknown, left out
 	RequiresClientAuthorization bool
 	UserMetadata                string // empty: left out
-	ListenerCount               int
+
+	// Those of a WCF relay: NetTcp or Http.
+	RelayType                 string
+	RequiresTransportSecurity bool
+
+	// Rules are nil where the document does not speak of rules.
+	Rules []DescribedRule
+}
+
+// DescribedRule is an authorization rule in a management document.
+type DescribedRule struct {
+	Name   string
+	Rights []string // of Listen, Send, Manage
+	// The keys are empty where the gateway is to make them.
+	PrimaryKey, SecondaryKey string
+}
+
+// String describes r without its keys.
+func (r DescribedRule) String() string { return r.Name }
+
+// GoString is String, so that %#v does not print keys either.
+func (r DescribedRule) GoString() string { return r.Name }
+
+// Entry is what an Atom entry tells of an entity.
+type Entry struct {
+	Host string // of the namespace
+	Path string // of the entity, without a leading slash
+	Description
+
+	CreatedAt     time.Time // zero: unknown, left out
+	UpdatedAt     time.Time // zero: unknown, left out
+	ListenerCount int
 
 	Now time.Time // for the entry, where UpdatedAt is unknown
 }
 
-const atomNamespace = `"http://www.w3.org/2005/Atom"`
+const (
+	atomNamespace   = "http://www.w3.org/2005/Atom"
+	relayNamespace  = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
+	schemaNamespace = "http://www.w3.org/2001/XMLSchema-instance"
 
-// AppendRuntimeInformation appends an Atom entry, of AtomEntryType.
+	hybridConnectionElement = "HybridConnectionDescription"
+	wcfRelayElement         = "RelayDescription"
+	sharedAccessRule        = "SharedAccessAuthorizationRule"
+)
+
+// AppendEntry appends an Atom entry, of AtomEntryType.
 //
 //	Shape:  <entry> whose content, of type application/xml, is a
 //	        HybridConnectionDescription with CreatedAt, UpdatedAt,
-//	        RequiresClientAuthorization, UserMetadata, ListenerCount. The
-//	        client's reader skips members that are out of this order. Texts
-//	        are escaped; characters that XML does not have become U+FFFD.
+//	        RequiresClientAuthorization, AuthorizationRules, UserMetadata,
+//	        ListenerCount, or a RelayDescription; .NET's readers skip members
+//	        that are out of their order. Texts are escaped; characters that
+//	        XML does not have become U+FFFD.
 //	Source: docs/protocol.md, section 5.11.
-func AppendRuntimeInformation(dst []byte, i RuntimeInformation) []byte {
-	address := (&url.URL{Scheme: "https", Host: i.Host, Path: "/" + i.Path}).String()
-	updated := i.UpdatedAt
+func AppendEntry(dst []byte, e *Entry) []byte {
+	address := (&url.URL{Scheme: "https", Host: e.Host, Path: "/" + e.Path}).String()
+	updated := e.UpdatedAt
 	if updated.IsZero() {
-		updated = i.Now
+		updated = e.Now
 	}
-	dst = append(dst, "<entry xmlns="+atomNamespace+">"...)
+	dst = append(dst, `<entry xmlns="`+atomNamespace+`">`...)
 	dst = appendElement(dst, "id", address)
 	dst = append(dst, `<title type="text">`...)
-	dst = appendXML(dst, i.Path)
+	dst = appendXML(dst, e.Path)
 	dst = append(dst, "</title>"...)
-	dst = appendTime(dst, "published", i.CreatedAt)
+	dst = appendTime(dst, "published", e.CreatedAt)
 	dst = appendTime(dst, "updated", updated)
 	dst = append(dst, "<author>"...)
-	dst = appendElement(dst, "name", i.Host)
-	dst = append(dst, `</author><link rel="self" href="`...)
-	dst = appendXML(dst, address)
-	dst = append(dst, `"/><content type="application/xml"><HybridConnectionDescription`+
-		` xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"`+
-		` xmlns:i="http://www.w3.org/2001/XMLSchema-instance">`...)
-	dst = appendTime(dst, "CreatedAt", i.CreatedAt)
-	dst = appendTime(dst, "UpdatedAt", i.UpdatedAt)
-	dst = appendElement(dst, "RequiresClientAuthorization",
-		strconv.FormatBool(i.RequiresClientAuthorization))
-	if i.UserMetadata != "" {
-		dst = appendElement(dst, "UserMetadata", i.UserMetadata)
+	dst = appendElement(dst, "name", e.Host)
+	dst = append(dst, "</author>"...)
+	dst = appendLink(dst, "self", address)
+	dst = append(dst, `<content type="application/xml">`...)
+	if e.WCF {
+		dst = appendWCFRelay(dst, e)
+	} else {
+		dst = appendHybridConnection(dst, e)
 	}
-	dst = appendElement(dst, "ListenerCount", strconv.Itoa(i.ListenerCount))
-	return append(dst, "</HybridConnectionDescription></content></entry>"...)
+	return append(dst, "</content></entry>"...)
+}
+
+const relayNamespaces = ` xmlns="` + relayNamespace + `" xmlns:i="` + schemaNamespace + `">`
+
+func appendHybridConnection(dst []byte, e *Entry) []byte {
+	dst = append(dst, "<"+hybridConnectionElement+relayNamespaces...)
+	dst = appendTime(dst, "CreatedAt", e.CreatedAt)
+	dst = appendTime(dst, "UpdatedAt", e.UpdatedAt)
+	dst = appendBool(dst, "RequiresClientAuthorization", e.RequiresClientAuthorization)
+	dst = appendRules(dst, e.Rules)
+	dst = appendMetadata(dst, e.UserMetadata)
+	dst = appendElement(dst, "ListenerCount", strconv.Itoa(e.ListenerCount))
+	return append(dst, "</"+hybridConnectionElement+">"...)
+}
+
+func appendWCFRelay(dst []byte, e *Entry) []byte {
+	dst = append(dst, "<"+wcfRelayElement+relayNamespaces...)
+	dst = appendElement(dst, "ListenerCount", strconv.Itoa(e.ListenerCount))
+	dst = appendTime(dst, "CreatedAt", e.CreatedAt)
+	dst = appendTime(dst, "UpdatedAt", e.UpdatedAt)
+	dst = appendElement(dst, "RelayType", e.RelayType)
+	dst = appendBool(dst, "RequiresClientAuthorization", e.RequiresClientAuthorization)
+	dst = appendBool(dst, "RequiresTransportSecurity", e.RequiresTransportSecurity)
+	dst = appendRules(dst, e.Rules)
+	dst = appendBool(dst, "IsDynamic", false)
+	dst = appendMetadata(dst, e.UserMetadata)
+	return append(dst, "</"+wcfRelayElement+">"...)
+}
+
+// appendRules appends the rules with their keys.
+func appendRules(dst []byte, rules []DescribedRule) []byte {
+	if rules == nil {
+		return dst
+	}
+	dst = append(dst, "<AuthorizationRules>"...)
+	for i := range rules {
+		r := &rules[i]
+		dst = append(dst, `<AuthorizationRule i:type="`+sharedAccessRule+`">`+
+			"<ClaimType>SharedAccessKey</ClaimType><ClaimValue>None</ClaimValue><Rights>"...)
+		for _, right := range r.Rights {
+			dst = appendElement(dst, "AccessRights", right)
+		}
+		dst = append(dst, "</Rights>"...)
+		dst = appendElement(dst, "KeyName", r.Name)
+		dst = appendElement(dst, "PrimaryKey", r.PrimaryKey)
+		dst = appendElement(dst, "SecondaryKey", r.SecondaryKey)
+		dst = append(dst, "</AuthorizationRule>"...)
+	}
+	return append(dst, "</AuthorizationRules>"...)
+}
+
+// Feed is one page of a list of entities.
+type Feed struct {
+	Title string
+	URL   string // of the list, without a query
+	// Skip and Top are what the client asked for, Version its api-version.
+	Skip, Top int
+	Version   string
+	More      bool // there is a page behind this one
+	Now       time.Time
+}
+
+// AppendFeed appends an Atom feed of entries, of AtomFeedType, with a link to
+// the next page if there is one.
+//
+// Source: docs/protocol.md, section 5.11.
+func AppendFeed(dst []byte, f *Feed, entries []Entry) []byte {
+	page := func(skip int) string {
+		query := "?$skip=" + strconv.Itoa(skip) + "&$top=" + strconv.Itoa(f.Top)
+		if f.Version != "" {
+			query += "&api-version=" + url.QueryEscape(f.Version)
+		}
+		return f.URL + query
+	}
+	dst = append(dst, `<feed xmlns="`+atomNamespace+`">`...)
+	dst = appendElement(dst, "id", f.URL)
+	dst = append(dst, `<title type="text">`...)
+	dst = appendXML(dst, f.Title)
+	dst = append(dst, "</title>"...)
+	dst = appendTime(dst, "updated", f.Now)
+	dst = appendLink(dst, "self", page(f.Skip))
+	if f.More {
+		dst = appendLink(dst, "next", page(f.Skip+len(entries)))
+	}
+	for i := range entries {
+		dst = AppendEntry(dst, &entries[i])
+	}
+	return append(dst, "</feed>"...)
 }
 
 // AppendEmptyFeed appends an Atom feed without entries, of AtomFeedType: the
-// answer about a path that is no hybrid connection, which the client reads as
-// "not found".
+// answer about a path that is no entity, which .NET reads as "not found".
 //
 // Source: docs/protocol.md, section 5.11.
 func AppendEmptyFeed(dst []byte) []byte {
-	return append(dst, "<feed xmlns="+atomNamespace+"><id>urn:relayhouse:none</id>"+
+	return append(dst, `<feed xmlns="`+atomNamespace+`"><id>urn:relayhouse:none</id>`+
 		`<title type="text">None</title><updated>0001-01-01T00:00:00Z</updated></feed>`...)
 }
 
@@ -96,6 +214,23 @@ func appendElement(dst []byte, name, text string) []byte {
 	dst = append(append(append(dst, '<'), name...), '>')
 	dst = appendXML(dst, text)
 	return append(append(append(dst, "</"...), name...), '>')
+}
+
+func appendBool(dst []byte, name string, b bool) []byte {
+	return appendElement(dst, name, strconv.FormatBool(b))
+}
+
+func appendMetadata(dst []byte, text string) []byte {
+	if text == "" {
+		return dst
+	}
+	return appendElement(dst, "UserMetadata", text)
+}
+
+func appendLink(dst []byte, rel, address string) []byte {
+	dst = append(append(append(dst, `<link rel="`...), rel...), `" href="`...)
+	dst = appendXML(dst, address)
+	return append(dst, `"/>`...)
 }
 
 // appendTime appends an element with t in UTC, or nothing if t is zero.

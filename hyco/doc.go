@@ -16,8 +16,9 @@
 //     an HTTP request, [AppendRendezvousRequest] the one that makes the
 //     listener fetch it; [Target.RequestTarget] is the path in it.
 //  6. [ParseResponse] reads the listener's answer to that.
-//  7. [AppendRuntimeInformation] answers the one management call that shares
-//     its URL with HTTP requests.
+//  7. [ParseEntry], [AppendEntry], [AppendFeed] and [AppendErrorDocument] are
+//     the documents of management calls, which share their URLs with HTTP
+//     requests.
 //  8. A [Refusal] is the one kind of error that clients see. status.go lists
 //     them all; [ReasonPhrase] and [CloseText] put one on the wire.
 //

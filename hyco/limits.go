@@ -68,6 +68,6 @@ const (
 	// HeaderTrackingID is in every answer to a handshake.
 	HeaderTrackingID = "TrackingId"
 	// HeaderProcessAt, with the value ServiceBus, makes a request one for the
-	// gateway itself: see RuntimeInformation.
+	// gateway itself: see Entry.
 	HeaderProcessAt = "X-PROCESS-AT"
 )

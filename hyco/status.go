@@ -46,7 +46,9 @@ var httpCodes = map[int]string{
 	404: "EndpointNotFound",
 	405: "MethodNotAllowed",
 	408: "RequestTimeout",
+	409: "Conflict",
 	410: "Gone",
+	412: "PreconditionFailed",
 	413: "ContentTooLarge",
 	417: "ExpectationFailed",
 	426: "UpgradeRequired",
@@ -195,6 +197,29 @@ var (
 	RefusalResponseTooLarge = &Refusal{502, 0, "ResponseTooLarge",
 		"The listener sent a response body over 65536 bytes on its control channel. " +
 			"It must dial the address of the request for that."}
+)
+
+// Management calls: docs/protocol.md, section 5.11. Who gets one of these has
+// shown a token that is good for it.
+var (
+	RefusalReadOnly = &Refusal{405, 0, "ReadOnly",
+		"The namespaces of this gateway are read-only. Change them where they are defined."}
+	RefusalBadDescription = &Refusal{400, 0, "BadDescription",
+		"The description of the entity is not valid."}
+	RefusalBadPage = &Refusal{400, 0, "BadPage",
+		"$skip must be a number from 0 on, and $top one from 1 on."}
+	RefusalBodyTooLarge = &Refusal{413, 0, "BodyTooLarge",
+		"The description of an entity has at most 65536 bytes."}
+	RefusalEntityExists = &Refusal{409, 0, "EntityExists",
+		"The endpoint exists already. To change it send the header If-Match: *."}
+	RefusalEntityAbsent = &Refusal{404, 0, "EntityAbsent",
+		"Endpoint does not exist"}
+	RefusalPrecondition = &Refusal{412, 0, "Precondition",
+		"The one value of If-Match that is understood is *."}
+	RefusalEntityQuota = &Refusal{403, 0, "EntityQuota",
+		"QuotaExceeded: The namespace has as many endpoints as it may have."}
+	RefusalStoreUnavailable = &Refusal{503, 0, "StoreUnavailable",
+		"The namespaces cannot be changed now."}
 )
 
 // RefusalUnknownAction is the refusal of a value of sb-hc-action, which is

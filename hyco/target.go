@@ -174,6 +174,22 @@ func ParseTarget(raw string) (Target, error) {
 	return t, err
 }
 
+// Parameter returns the form-decoded value of the first parameter of Query with
+// a name, which is given in lower case and matches any; "" if there is none, or
+// if its value is malformed.
+//
+//	Cost: 0 allocs where nothing is escaped.
+func (t *Target) Parameter(name string) string {
+	for piece := range strings.SplitSeq(t.Query, "&") {
+		key, value, _ := strings.Cut(piece, "=")
+		if n, ok := prefixFold(key, name); ok && n == len(key) {
+			value, _ = url.QueryUnescape(value)
+			return value
+		}
+	}
+	return ""
+}
+
 // cutAuthority splits a target in absolute form.
 func cutAuthority(raw string) (authority, rest string, ok bool) {
 	scheme, rest, ok := strings.Cut(raw, "://")

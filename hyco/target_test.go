@@ -286,3 +286,24 @@ func TestActionNames(t *testing.T) {
 		t.Error("unknown")
 	}
 }
+
+// TestParameter: the first of the name counts, in any letter case and escaped
+// or not; what is malformed is as if it were not there.
+func TestParameter(t *testing.T) {
+	for _, tt := range []struct{ query, name, want string }{
+		{"api-version=2016-07", "api-version", "2016-07"},
+		{"a=b&API%2dVersion=2016%2D07&api-version=x", "api-version", "2016-07"},
+		{"%24Top=1+0&$skip=2", "$top", "1 0"},
+		{"%24Top=1+0&$skip=2", "$skip", "2"},
+		{"api-version", "api-version", ""},
+		{"api-version=%", "api-version", ""},
+		{"xapi-version=1&api-versionx=2&=3", "api-version", ""},
+		{"", "api-version", ""},
+		{"&&", "api-version", ""},
+	} {
+		target, err := ParseTarget("/p?" + tt.query)
+		if got := target.Parameter(tt.name); err != nil || got != tt.want {
+			t.Errorf("%s in %q: got %q, %v; want %q", tt.name, tt.query, got, err, tt.want)
+		}
+	}
+}

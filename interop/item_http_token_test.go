@@ -226,7 +226,7 @@ type entityDescription struct {
 // descriptionMembers must come in this order; a data contract of .NET skips
 // what comes earlier than it should.
 var descriptionMembers = []string{"CreatedAt", "UpdatedAt", "RequiresClientAuthorization",
-	"UserMetadata", "ListenerCount"}
+	"AuthorizationRules", "UserMetadata", "ListenerCount"}
 
 // runtimeCall asks for the state of an entity.
 func runtimeCall(t *testing.T, s *httpSender, path, line string) *httpResponse {

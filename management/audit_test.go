@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/relayhouse/relayhouse/namespace"
 	"github.com/relayhouse/relayhouse/namespacestore"
 )
 
@@ -56,6 +59,8 @@ func TestAuditLog(t *testing.T) {
 			"namespaces/authorizationRules/regenerateKeys/action 200 "},
 		{"POST", rule + "/regenerateKeys", `{"keyType":"PrimaryKey","key":"KEY;bad"}`, "",
 			"namespaces/authorizationRules/regenerateKeys/action 400 BadRequest"},
+		{"PUT", contoso + "/authorizationRules/a!", `{"properties":{"rights":["Send"]}}`, "",
+			"namespaces/authorizationRules/write 400 BadRequest"},
 		{"DELETE", rule, ``, "", "namespaces/authorizationRules/delete 200 "},
 		{"DELETE", rule, ``, "", ""},
 		{"PUT", hc, `{"properties":{"userMetadata":"m"}}`, "",
@@ -134,7 +139,7 @@ func TestAuditBeforeAndAfter(t *testing.T) {
 
 // Without a file the lines are in the log.
 func TestAuditToLog(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.AuditLog = "" }).withContoso()
+	f := newFixture(t, func(o *Options) { o.Audit = nil }).withContoso()
 	log := f.log.String()
 	if !strings.Contains(log, "operationName=Microsoft.Relay/namespaces/write") ||
 		!strings.Contains(log, "actor=olga") {
@@ -145,15 +150,47 @@ func TestAuditToLog(t *testing.T) {
 // A log that cannot be written is told of and does not stop changes.
 func TestAuditFails(t *testing.T) {
 	f := newFixture(t)
-	f.api.audit.path = f.dir // a directory
+	f.api.o.Audit.path = f.dir // a directory
 	f.withContoso()
-	if n := f.api.AuditFailures(); n != 1 {
+	if n := f.api.o.Audit.Failures(); n != 1 {
 		t.Errorf("%d failures", n)
 	}
 	log := f.log.String()
 	if !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "namespaces/write") ||
 		!strings.Contains(log, "olga") {
 		t.Errorf("%s", log)
+	}
+}
+
+// A file that cannot be written is told of at the start.
+func TestOpenAuditLog(t *testing.T) {
+	if l, err := OpenAuditLog(t.TempDir(), slog.New(slog.DiscardHandler)); err == nil {
+		t.Errorf("got %v", l)
+	}
+}
+
+// What came to the data port is in the same form.
+func TestAuditOfTheDataPort(t *testing.T) {
+	f := newFixture(t)
+	made := &namespace.Entity{Name: "a/b", UserMetadata: "m", Rules: []namespace.Rule{
+		{Name: "r", PrimaryKey: "KEY-9"},
+	}}
+	f.api.o.Audit.RecordEntity(EntityChange{
+		Time: time.Unix(0, 0), Rule: "root", Address: "192.0.2.9:1",
+		Operation: "Microsoft.Relay/namespaces/HybridConnections/write",
+		Namespace: namespace.Definition{Name: "contoso", ResourceGroup: "G"}, Name: "a/b",
+		Status: 201, TrackingID: "id", After: made,
+	})
+	const want = `{"time":"1970-01-01T00:00:00Z","actor":"rule root","address":"192.0.2.9:1",` +
+		`"operationName":"Microsoft.Relay/namespaces/HybridConnections/write","resourceId":` +
+		`"/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/G/providers/` +
+		`Microsoft.Relay/namespaces/contoso/HybridConnections/a%2Fb","status":201,` +
+		`"correlationId":"id","after":{"id":"/subscriptions/00000000-0000-0000-0000-000000000000/` +
+		`resourceGroups/G/providers/Microsoft.Relay/namespaces/contoso/HybridConnections/a%2Fb",` +
+		`"name":"a/b","type":"Microsoft.Relay/Namespaces/HybridConnections",` +
+		`"properties":{"requiresClientAuthorization":false,"userMetadata":"m"}}}` + "\n"
+	if got := f.read("audit"); got != want {
+		t.Errorf("got %s want %s", got, want)
 	}
 }
 
@@ -175,7 +212,7 @@ func TestKeysAreNowhereElse(t *testing.T) {
 		for _, log := range []string{"", "file"} {
 			f := newFixture(t, func(o *Options) {
 				if log == "" {
-					o.AuditLog = ""
+					o.Audit = nil
 				}
 			})
 			for _, step := range scenario() {

@@ -6,7 +6,35 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/relayhouse/relayhouse/namespace"
+	"github.com/relayhouse/relayhouse/namespacestore"
 )
+
+// gated is a Writer that lets nobody begin before so many have come: whatever
+// they read before, they read it before the first change.
+type gated struct {
+	namespacestore.Writer
+	come *sync.WaitGroup
+}
+
+func (w gated) Update(
+	f func(*namespace.Snapshot) ([]namespace.Change, error),
+) (*namespace.Snapshot, error) {
+	w.come.Done()
+	w.come.Wait()
+	return w.Writer.Update(f)
+}
+
+// gate puts a gate for n updates before the Writer and returns what opens it
+// for good.
+func (f *fixture) gate(n int) (open func()) {
+	writer := f.api.o.Writer
+	g := gated{writer, new(sync.WaitGroup)}
+	g.come.Add(n)
+	f.api.o.Writer = g
+	return func() { f.api.o.Writer = writer }
+}
 
 // Of many clients that renew the keys of one rule at once, none loses its key
 // to the other half, and each is answered with its own.
@@ -21,6 +49,7 @@ func TestRegenerateAtOnce(t *testing.T) {
 		contoso + "/hybridConnections/h/authorizationRules/r",
 	} {
 		answers := make([]keysView, clients)
+		open := f.gate(clients)
 		var group sync.WaitGroup
 		for i := range clients {
 			group.Go(func() {
@@ -38,6 +67,7 @@ func TestRegenerateAtOnce(t *testing.T) {
 			})
 		}
 		group.Wait()
+		open()
 		for i, k := range answers {
 			got, kind := k.PrimaryKey, keyPrimary
 			if i%2 == 1 {
@@ -71,6 +101,7 @@ func TestPutAtOnce(t *testing.T) {
 	f := newFixture(t).withContoso()
 	var group sync.WaitGroup
 	const rules, entities = 11, 40
+	f.gate(rules + entities + 20)
 	for i := range rules {
 		group.Go(func() {
 			w := f.do(http.MethodPut, at(fmt.Sprintf("%s/authorizationRules/r%d", contoso, i)),
@@ -119,6 +150,7 @@ func TestConditionalAtOnce(t *testing.T) {
 	tag := f.want(200, http.MethodPut, at(hc), `{}`).Header().Get("ETag")
 	var group sync.WaitGroup
 	codes := make([]int, 32)
+	f.gate(len(codes))
 	for i := range codes {
 		group.Go(func() {
 			codes[i] = f.do(http.MethodPut, at(hc),

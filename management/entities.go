@@ -47,7 +47,7 @@ func entityID(namespaceID string, e *namespace.Entity) string {
 }
 
 func (c *call) viewEntity(namespaceID string, e *namespace.Entity) entityView {
-	view := c.plainEntity(namespaceID, e)
+	view := plainEntity(namespaceID, e)
 	count := c.o.Listeners(e.Key())
 	view.Properties.ListenerCount = &count
 	view.SystemData = newSystemData(c.version, e.CreatedAt, e.UpdatedAt)
@@ -55,7 +55,7 @@ func (c *call) viewEntity(namespaceID string, e *namespace.Entity) entityView {
 }
 
 // plainEntity is the view without what changes by itself.
-func (c *call) plainEntity(namespaceID string, e *namespace.Entity) entityView {
+func plainEntity(namespaceID string, e *namespace.Entity) entityView {
 	p := entityProperties{
 		CreatedAt: formatTime(e.CreatedAt), UpdatedAt: formatTime(e.UpdatedAt),
 		RequiresClientAuthorization: e.RequiresClientAuthorization,
@@ -242,7 +242,7 @@ func (c *call) putEntity() (answer, error) {
 		e, current := namespace.Entity{Kind: c.kind, Name: c.entity}, ""
 		if old := n.Entity(c.kind, c.entity); old != nil {
 			e, current = *old, entityETag(old)
-			c.note.before = c.plainEntity(c.namespaceID(&d), old)
+			c.note.before = plainEntity(c.namespaceID(&d), old)
 		}
 		if err := c.check(current); err != nil {
 			return nil, err
@@ -262,7 +262,7 @@ func (c *call) putEntity() (answer, error) {
 		return answer{}, faultConflict("The %v '%s' was removed meanwhile.", c.kind,
 			shown(c.entity))
 	}
-	c.note.after = c.plainEntity(c.namespaceID(&d), e)
+	c.note.after = plainEntity(c.namespaceID(&d), e)
 	return c.answerEntity(&d, e), nil
 }
 
@@ -277,7 +277,7 @@ func (c *call) deleteEntity() (answer, error) {
 		if e == nil {
 			return nil, nil
 		}
-		c.note.before = c.plainEntity(c.namespaceID(&d), e)
+		c.note.before = plainEntity(c.namespaceID(&d), e)
 		if err := c.check(entityETag(e)); err != nil {
 			return nil, err
 		}

@@ -147,12 +147,11 @@ func (c *call) fault(err error) *fault {
 		return newFault(http.StatusForbidden, codeQuota, "The maximum number of resources has "+
 			"been reached: %v.", err)
 	case errors.Is(err, namespacestore.ErrUnavailable):
-		c.log.Error("namespace store cannot be written", slog.Any("error", err),
-			slog.String("correlation_id", c.correlationID))
+		// The store has said why in the log.
 		return faultUnavailable("The namespace store cannot be written at the moment; " +
 			"nothing has changed.")
 	case errors.Is(err, namespace.ErrConflict):
-		return faultConflict("%s.", strings.TrimSuffix(err.Error(), ": conflict"))
+		return faultConflict("The name is in use: %s.", strings.TrimSuffix(err.Error(), ": conflict"))
 	case errors.Is(err, namespace.ErrNotFound):
 		return newFault(http.StatusNotFound, codeNotFound, "%v.", err)
 	case errors.As(err, &fieldError):

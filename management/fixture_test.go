@@ -67,17 +67,22 @@ func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	f := &fixture{TB: t, store: new(namespace.Store), dir: t.TempDir(), log: new(lockedBuffer)}
 	f.write("tokens", "# who may what\nolga "+ownerToken+"\nrita "+readerToken+" reader\n")
 	ids := new(atomic.Int64)
+	log := slog.New(slog.NewTextHandler(f.log, nil))
+	audit, err := OpenAuditLog(filepath.Join(f.dir, "audit"), log)
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{
 		Namespaces: f.store,
 		Writer:     namespacestore.NewMemory(f.store, namespacestore.Limits{}),
 		TokensFile: filepath.Join(f.dir, "tokens"),
-		AuditLog:   filepath.Join(f.dir, "audit"),
+		Audit:      audit,
 		Domain:     "relay.test",
 		Endpoint: func(n *namespace.Namespace) (string, int) {
 			return n.Host(), 8443
 		},
 		Version: "1.2.3",
-		Log:     slog.New(slog.NewTextHandler(f.log, nil)),
+		Log:     log,
 		Random: func() string {
 			return fmt.Sprintf("00000000-0000-4000-8000-%012d", ids.Add(1))
 		},
@@ -85,7 +90,6 @@ func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	for _, c := range change {
 		c(&o)
 	}
-	var err error
 	if f.api, err = New(o); err != nil {
 		t.Fatal(err)
 	}

@@ -37,16 +37,17 @@ type Options struct {
 	Namespaces *namespace.Store
 	Writer     namespacestore.Writer
 	// Listeners returns how many listeners an entity has now, by
-	// namespace.Entity.Key. Nil says none.
+	// namespace.Entity.Key. It is asked for each entity of a page. Nil says none.
 	Listeners func(entityKey string) int
 	// Endpoint says under which host name and port clients reach a namespace.
-	// Nil takes the namespace's own host name and port 443.
+	// It is asked within updates too and must not wait. Nil takes the namespace's
+	// own host name and port 443.
 	Endpoint func(*namespace.Namespace) (host string, port int)
 
 	// TokensFile has the bearer tokens; it is read at each request.
 	TokensFile string
-	// AuditLog is the file that changes are noted in; empty for Log.
-	AuditLog string
+	// Audit is where changes are noted. Nil is Log.
+	Audit *AuditLog
 	// Domain makes the host name NAME.DOMAIN of a new namespace; empty leaves
 	// it without one, so that it serves every host.
 	Domain string
@@ -87,17 +88,13 @@ type API struct {
 
 	slots     chan struct{} // one in it for each request in service
 	transfers chan struct{} // one in it while an import or a backup runs
-	audit     auditLog
-	failures  throttled // lines about failed authentications
-	problems  throttled // lines about the tokens file
-
-	// Atomic.
-	auditFailures atomic.Uint64
+	failures  throttled     // lines about failed authentications
+	problems  throttled     // lines about the tokens file
 }
 
 // New returns an API.
 //
-//	Errors: the audit log cannot be opened for writing.
+//	Errors: an option that must be there is not.
 func New(o Options) (*API, error) {
 	if o.Namespaces == nil || o.Writer == nil {
 		return nil, errors.New("management: want Namespaces and Writer")
@@ -114,6 +111,9 @@ func New(o Options) (*API, error) {
 	if o.Random == nil {
 		o.Random = newID
 	}
+	if o.Audit == nil {
+		o.Audit = &AuditLog{log: o.Log}
+	}
 	if o.Listeners == nil {
 		o.Listeners = func(string) int { return 0 }
 	}
@@ -125,19 +125,11 @@ func New(o Options) (*API, error) {
 		importMax: importBytesMax,
 		slots:     make(chan struct{}, requestsMax),
 		transfers: make(chan struct{}, 1),
-		audit:     auditLog{path: o.AuditLog, log: o.Log},
 		failures:  newThrottled(o.Now),
 		problems:  newThrottled(o.Now),
 	}
-	if err := a.audit.check(); err != nil {
-		return nil, fmt.Errorf("open audit log: %w", err)
-	}
 	return a, nil
 }
-
-// AuditFailures is the number of lines that could not be written to the audit
-// log since the start.
-func (a *API) AuditFailures() uint64 { return a.auditFailures.Load() }
 
 // newID makes a random UUID, version 4 of RFC 9562.
 func newID() string {

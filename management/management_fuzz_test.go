@@ -49,7 +49,7 @@ func FuzzBodies(f *testing.F) {
 // newFuzzFixture has contoso with a hybrid connection a/b, and logs nothing.
 func newFuzzFixture(f *testing.F) *fixture {
 	a := newFixture(f, func(o *Options) {
-		o.AuditLog, o.Log = "", slog.New(slog.DiscardHandler)
+		o.Audit, o.Log = nil, slog.New(slog.DiscardHandler)
 	}).withContoso()
 	a.quiet = true
 	a.want(200, http.MethodPut, at(contoso+"/hybridConnections/a%2Fb"), `{}`)

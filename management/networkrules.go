@@ -18,7 +18,6 @@ const (
 type networkView struct {
 	resource
 	Properties networkProperties `json:"properties"`
-	SystemData *systemData       `json:"systemData,omitempty"`
 }
 
 type networkProperties struct {

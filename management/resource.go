@@ -1,6 +1,7 @@
 package management
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,8 @@ const (
 	// defaultGroup stands in ids for the resource group of a namespace that
 	// has none, where the request names none either.
 	defaultGroup = "default"
+	// noSubscription likewise.
+	noSubscription = "00000000-0000-0000-0000-000000000000"
 	// defaultLocation is where a namespace without a location is.
 	defaultLocation = "local"
 
@@ -54,19 +57,15 @@ func formatTime(t time.Time) string {
 	return t.UTC().Format(timeFormat)
 }
 
-// namespaceID is the id of a namespace as this client sees it. Labels come
-// from the namespace, or from what was asked for.
+// namespaceID is the id of a namespace as this client sees it.
 func (c *call) namespaceID(d *namespace.Definition) string {
-	subscription, group := d.Subscription, d.ResourceGroup
-	if subscription == "" {
-		subscription = c.subscription
-	}
-	if group == "" {
-		group = c.group
-	}
-	if group == "" {
-		group = defaultGroup
-	}
+	return namespaceID(d, c.subscription, cmp.Or(c.group, defaultGroup))
+}
+
+// namespaceID is the id of a namespace. Labels that it has not are those of the
+// caller.
+func namespaceID(d *namespace.Definition, subscription, group string) string {
+	subscription, group = cmp.Or(d.Subscription, subscription), cmp.Or(d.ResourceGroup, group)
 	return "/subscriptions/" + segment(subscription) + "/resourceGroups/" + segment(group) +
 		inProvider + "/namespaces/" + segment(d.Name)
 }

@@ -80,7 +80,7 @@ func (c *call) find() (*route, error) {
 	c.id = escaped
 	if segments, ok := splitPath(escaped); ok {
 		for i := range c.routes {
-			if c.path.take(&c.routes[i], segments) {
+			if c.take(&c.routes[i], segments) {
 				c.id = escaped
 				return &c.routes[i], nil
 			}

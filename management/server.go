@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -73,7 +75,7 @@ func ListenOn(l net.Listener, t *tls.Config, o Options) (*Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headBytesMax,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
-		ErrorLog:          slog.NewLogLogger(api.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(complaints{api}, "", 0),
 		ConnState:         s.count,
 	}
 	return s, nil
@@ -123,4 +125,15 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		s.connections.Add(-1)
 	}
+}
+
+// complaints takes what net/http logs, mostly handshakes that strangers broke
+// off, and lets some of it through.
+type complaints struct{ *API }
+
+// Write logs one complaint.
+func (c complaints) Write(p []byte) (int, error) {
+	c.failures.warn(c.log, "management server",
+		slog.String("complaint", strings.TrimSpace(string(p))))
+	return len(p), nil
 }

@@ -97,7 +97,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("plain HTTP: %d", plain.StatusCode)
 		}
 	}
-	if s.API().AuditFailures() != 0 || s.Listener().Addr().String() != s.Addr().String() {
+	if s.Listener().Addr().String() != s.Addr().String() {
 		t.Error("not the server that was opened")
 	}
 }
@@ -150,5 +150,18 @@ func TestListenErrors(t *testing.T) {
 	}
 	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Complaints of net/http are logged, within bounds.
+func TestComplaints(t *testing.T) {
+	f := newFixture(t)
+	for range 1000 {
+		if n, err := (complaints{f.api}).Write([]byte("TLS handshake error\n")); n != 20 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n := strings.Count(f.log.String(), `"TLS handshake error"`); n == 0 || n > linesBurst+1 {
+		t.Errorf("%d lines", n)
 	}
 }

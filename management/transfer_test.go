@@ -57,17 +57,17 @@ func TestImport(t *testing.T) {
 	old := f.store.Load().Namespace("contoso")
 	text := body(t,
 		namespace.Definition{
+			// The host name moves over.
+			Name: "brandnew", Hosts: []string{"contoso.relay.test"},
+			Rules: []namespace.Rule{rule("a", "KEY-GIVEN")},
+		},
+		namespace.Definition{
 			Name: "Contoso", Hosts: []string{"new.test"},
 			Rules: []namespace.Rule{rule(rootRule, ""), rule("more", "")},
 			HybridConnections: []namespace.Entity{
 				{Name: "zeta"}, {Name: "changes", UserMetadata: "x", Rules: []namespace.Rule{rule("R", "")}},
 				{Name: "alpha"},
 			},
-		},
-		namespace.Definition{
-			// The host name moves over.
-			Name: "brandnew", Hosts: []string{"contoso.relay.test"},
-			Rules: []namespace.Rule{rule("a", "KEY-GIVEN")},
 		},
 	)
 	w := f.want(200, http.MethodPost, "/relayhouse/import", text)

@@ -33,6 +33,9 @@ type Gauges struct {
 	BodyBytes       func() int64 // Memory of request bodies for control channels.
 	DescriptorsOpen func() int   // Open file descriptors.
 	DescriptorsMax  func() int   // Their limit.
+	Entities        func() int   // Hybrid connections and WCF relays.
+
+	AuditFailures func() uint64 // Lines that the audit log did not take.
 
 	// Certificates are the seconds that certificates have left, by their first
 	// names.
@@ -124,6 +127,10 @@ var (
 		"Open file descriptors.")
 	maxFDs = desc("max_fds",
 		"Limit of open file descriptors.")
+	entities = desc("entities",
+		"Hybrid connections and WCF relays that are defined.")
+	auditFailures = desc("audit_failures_total",
+		"Lines that could not be written to the audit log.")
 	certificateExpiry = desc("certificate_expiry_seconds",
 		"Seconds until a certificate expires, by its first name; less than 0 afterwards.", "name")
 	draining = desc("draining",
@@ -276,6 +283,7 @@ func (c *collector) collectGauges(ch chan<- prometheus.Metric) {
 		{pendingRendezvous, c.Gauges.Pending},
 		{openFDs, c.Gauges.DescriptorsOpen},
 		{maxFDs, c.Gauges.DescriptorsMax},
+		{entities, c.Gauges.Entities},
 	} {
 		if row.value != nil {
 			ch <- gauge(row.desc, float64(row.value()))
@@ -288,6 +296,9 @@ func (c *collector) collectGauges(ch chan<- prometheus.Metric) {
 		if row.value != nil {
 			ch <- gauge(row.desc, float64(row.value()))
 		}
+	}
+	if c.Gauges.AuditFailures != nil {
+		ch <- counter(auditFailures, c.Gauges.AuditFailures())
 	}
 	c.collectCertificates(ch)
 	b := c.Build

@@ -63,7 +63,8 @@ func (e *FieldError) Error() string { return e.Path + ": want " + e.Want + ", go
 
 // Validate checks definitions against the limits and each other.
 //
-//	Errors: all *FieldError that apply, joined; nil if there are none.
+//	Errors: all *FieldError that apply, joined, the first 1,000 of them; nil if
+//	        there are none.
 func Validate(defs []Definition) error {
 	var v validator
 	namespaces, hosts := make(paths), make(paths)
@@ -172,7 +173,13 @@ type paths map[string]string
 
 type validator struct{ errs []error }
 
+// errorsMax bounds the errors of one call: nobody reads more.
+const errorsMax = 1000
+
 func (v *validator) add(path, want, got string) {
+	if len(v.errs) >= errorsMax {
+		return
+	}
 	v.errs = append(v.errs, &FieldError{Path: path, Want: want, Got: got})
 }
 

@@ -77,16 +77,6 @@ func (l *processLog) size() int {
 	return l.text.Len()
 }
 
-// edgeBinary builds the command once, where builds go.
-var edgeBinary = sync.OnceValues(func() (string, error) {
-	const binary = "../bin/relayhouse-system"
-	out, err := exec.Command("go", "build", "-o", binary, "../cmd/relayhouse").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return binary, nil
-})
-
 // edgeSettings is the file of an edge: its certificate and key, and a key of
 // the namespace.
 const edgeSettings = `
@@ -127,7 +117,7 @@ func (e *edge) putPair(certificate, key []byte) {
 func startEdge(t *testing.T, args ...string) *edge {
 	t.Helper()
 	dir := t.TempDir()
-	binary, err := edgeBinary()
+	binary, err := binaryUnderTest()
 	if err != nil {
 		t.Fatal(err)
 	}

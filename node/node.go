@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/relayhouse/relayhouse/gateway"
 	"github.com/relayhouse/relayhouse/gatewaystore"
 	"github.com/relayhouse/relayhouse/hyco"
+	"github.com/relayhouse/relayhouse/management"
 	"github.com/relayhouse/relayhouse/metrics"
 	"github.com/relayhouse/relayhouse/namespace"
 	"github.com/relayhouse/relayhouse/takeover"
@@ -28,22 +30,27 @@ import (
 // Node is one running process. Its methods may be called from any goroutine.
 type Node struct {
 	// Fixed after Start.
-	cfg            config.Config
-	log            *slog.Logger
-	engine         *engine.Engine
-	gateway        *gateway.Gateway
-	namespaces     *namespace.Store
-	history        *metrics.History
-	certificates   *certificate.Store // nil if listen.https is empty
-	admin          *admin.Server      // nil if admin.listen is empty
-	addresses      Addresses
-	started        time.Time
-	connectionsMax int
-	descriptorsMax int
+	cfg          config.Config
+	log          *slog.Logger
+	engine       *engine.Engine
+	gateway      *gateway.Gateway
+	namespaces   *namespace.Store
+	store        store
+	history      *metrics.History
+	certificates *certificate.Store // nil if listen.https is empty
+	admin        *admin.Server      // nil if admin.listen is empty
+	management   *management.Server // nil if management.listen is empty
+	audit        *management.AuditLog
+
+	managementCertificates *certificate.Store // nil if it has those of tls
+	addresses              Addresses
+	started                time.Time
+	connectionsMax         int
+	descriptorsMax         int
 
 	restart  restart
 	draining atomic.Bool
-	adminEnd chan struct{} // closed when the admin server has ended
+	servers  sync.WaitGroup // admin and management, while they serve
 }
 
 // Addresses are the chosen addresses, host:port; empty where nothing listens.
@@ -58,32 +65,19 @@ type Addresses struct {
 //
 //	Errors: a *config.Error where a setting is to blame. Nothing is open then.
 func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
-	snapshot, err := namespace.NewSnapshot(cfg.Namespaces)
-	if err != nil {
-		return nil, err
-	}
 	n := &Node{
 		cfg: cfg, log: log, namespaces: new(namespace.Store), started: time.Now(),
-		history: metrics.NewHistory(cfg.Admin.ClosedHistory), adminEnd: make(chan struct{}),
+		history: metrics.NewHistory(cfg.Admin.ClosedHistory),
 	}
 	n.restart.replaced, n.restart.settled = make(chan struct{}), make(chan struct{})
-	n.namespaces.Swap(snapshot)
-	if err := n.limits(); err != nil {
-		return nil, err
-	}
-	counters := metrics.NewGateway()
-	n.gateway = n.newGateway(counters)
-	if n.engine, err = n.newEngine(); err != nil {
-		return nil, err
-	}
-	if err := n.openAll(counters); err != nil {
+	if err := n.openAll(); err != nil {
 		n.abandon()
 		return nil, err
 	}
 	n.namespaces.OnChange(func(previous, next *namespace.Snapshot) {
 		n.gateway.EntitiesRemoved(n.engine, previous, next)
 	})
-	if len(snapshot.Namespaces()) == 0 {
+	if len(n.namespaces.Load().Namespaces()) == 0 && n.management == nil {
 		log.Warn("no namespace is configured: every handshake will be refused")
 	}
 	n.engine.Start()
@@ -91,21 +85,43 @@ func Start(cfg config.Config, log *slog.Logger) (*Node, error) {
 		n.abandon()
 		return nil, err
 	}
-	go func() {
-		defer close(n.adminEnd)
-		if n.admin == nil {
-			return
-		}
-		if err := n.admin.Serve(); err != nil && !n.restart.taken.Load() {
-			n.log.Error("admin server ended", slog.String("error", err.Error()))
-		}
-	}()
+	n.watchStore()
+	if n.admin != nil {
+		n.serve("admin", n.admin.Serve)
+	}
+	if n.management != nil {
+		n.serve("management", n.management.Serve)
+	}
 	return n, nil
 }
 
-// openAll opens the ports, or takes them from the process before.
-func (n *Node) openAll(counters *metrics.Gateway) error {
-	if err := n.inherit(); err != nil {
+// serve runs a server beside the engine until it is closed.
+func (n *Node) serve(name string, serve func() error) {
+	n.servers.Go(func() {
+		if err := serve(); err != nil && !n.restart.taken.Load() {
+			n.log.Error("a server ended", slog.String("server", name), slog.String("error", err.Error()))
+		}
+	})
+}
+
+// openAll takes over from the process before, if there is one, and makes all
+// parts of the node; nothing serves yet.
+func (n *Node) openAll() (err error) {
+	if err := n.limits(); err != nil {
+		return err
+	}
+	if err := n.inherit(); err != nil { // It lets go of store.file, too.
+		return err
+	}
+	if err := n.openStore(); err != nil {
+		return err
+	}
+	if err := n.openAudit(); err != nil {
+		return err
+	}
+	counters := metrics.NewGateway()
+	n.gateway = n.newGateway(counters)
+	if n.engine, err = n.newEngine(); err != nil {
 		return err
 	}
 	if err := n.openPorts(counters); err != nil {
@@ -120,10 +136,14 @@ func (n *Node) abandon() {
 		n.certificates.Close()
 	}
 	n.endRestarts()
-	n.engine.Stop()
+	n.closeStore()
+	if n.engine != nil {
+		n.engine.Stop()
+	}
 	if n.admin != nil {
 		_ = n.admin.Listener().Close()
 	}
+	n.abandonManagement()
 }
 
 // descriptorReserve is kept free for the admin port, files and the runtime, in
@@ -194,6 +214,8 @@ func (n *Node) newGateway(counters *metrics.Gateway) *gateway.Gateway {
 			KeyParameters:    c.HTTP.KeyParameters,
 		},
 		Namespaces: n.namespaces,
+		Entities:   n.store.writer,
+		Audit:      n.record,
 		Authorizer: namespace.NewAuthorizer(namespace.AuthorizerConfig{
 			Skew:               c.Gateway.TokenSkew,
 			CacheMax:           c.Gateway.TokenCache,
@@ -250,13 +272,17 @@ func (n *Node) openPorts(counters *metrics.Gateway) (err error) {
 	}
 	if err == nil && c.Listen.HTTPS != "" {
 		secure := plain
-		if secure.TLS, err = n.tls(); err != nil {
+		if err = n.openCertificates(); err != nil {
 			return err
 		}
+		secure.TLS = n.tls()
 		n.addresses.HTTPS, err = n.listen("listen.https", c.Listen.HTTPS, secure)
 	}
 	if err == nil {
 		err = n.openAdmin(counters)
+	}
+	if err == nil {
+		err = n.openManagement()
 	}
 	if err == nil && n.certificates != nil {
 		err = n.certificates.Start(n.addresses.HTTPS)
@@ -288,15 +314,18 @@ func (n *Node) openAdmin(counters *metrics.Gateway) (err error) {
 			BodyBytes:       n.gateway.BodyMemory,
 			DescriptorsOpen: descriptors,
 			DescriptorsMax:  func() int { return n.descriptorsMax },
+			Entities:        n.entities,
+			AuditFailures:   n.audit.Failures,
 			Certificates:    n.certificatesLeft(),
 		},
 	})
-	n.admin, err = n.listenAdmin(c.Admin.Listen, admin.Options{
-		Metrics: metrics.Handler(registry), Readiness: n, Status: n, Checks: n.checks(), Log: n.log,
-	})
+	l, err := n.listenBeside(portAdmin, c.Admin.Listen)
 	if err != nil {
 		return addressError("admin.listen", c.Admin.Listen, err)
 	}
+	n.admin = admin.ListenOn(l, admin.Options{
+		Metrics: metrics.Handler(registry), Readiness: n, Status: n, Checks: n.checks(), Log: n.log,
+	})
 	n.addresses.Admin = n.admin.Addr().String()
 	return nil
 }
@@ -328,11 +357,15 @@ func rootCause(err error) error {
 // Addresses returns where the node listens.
 func (n *Node) Addresses() Addresses { return n.addresses }
 
-// Reload takes over the namespaces of newly read settings, and reads the files
-// of certificates, all of it or nothing; everything else needs a restart.
-// Entities that are gone are closed.
+// Reload takes over the namespaces of newly read settings, reads
+// store.definitions and the files of certificates, all of it or nothing;
+// everything else needs a restart. Entities that are gone are closed.
 func (n *Node) Reload(cfg config.Config) error {
-	snapshot, err := namespace.NewSnapshot(cfg.Namespaces)
+	defs, err := n.reloadStore(cfg)
+	if err != nil {
+		return err
+	}
+	snapshot, err := namespace.NewSnapshot(defs)
 	if err != nil {
 		return err
 	}
@@ -341,7 +374,9 @@ func (n *Node) Reload(cfg config.Config) error {
 			return certificateError(err)
 		}
 	}
-	n.namespaces.Swap(snapshot)
+	if n.store.kind == storeSettings || n.store.kind == storeDefinitions {
+		n.namespaces.Swap(snapshot)
+	}
 	return nil
 }
 
@@ -407,12 +442,16 @@ func (n *Node) Stop() {
 	}
 	n.endRestarts()
 	n.engine.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	if n.admin != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
 		_ = n.admin.Close(ctx)
 	}
-	<-n.adminEnd
+	if n.management != nil {
+		_ = n.management.Close(ctx)
+	}
+	n.servers.Wait()
+	n.closeStore()
 }
 
 // descriptors counts the open descriptors of the process.

@@ -14,7 +14,6 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
-	"github.com/relayhouse/relayhouse/admin"
 	"github.com/relayhouse/relayhouse/config"
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/gateway"
@@ -33,9 +32,10 @@ const byeWait = time.Second
 
 // Names of the ports, for sockets that come from elsewhere.
 const (
-	portHTTP  = "http"
-	portHTTPS = "https"
-	portAdmin = "admin"
+	portHTTP       = "http"
+	portHTTPS      = "https"
+	portAdmin      = "admin"
+	portManagement = "management"
 )
 
 // restart is what a node knows of the processes before and behind it.
@@ -174,20 +174,16 @@ func (n *Node) open(name, address string, cfg engine.ListenConfig) (net.Addr, er
 	return n.engine.Listen(address, cfg)
 }
 
-// listenAdmin is open for the admin port.
-func (n *Node) listenAdmin(address string, o admin.Options) (*admin.Server, error) {
-	fds := n.restart.inherited.take(portAdmin, address)
+// listenBeside is open for the ports that the engine does not serve.
+func (n *Node) listenBeside(name, address string) (net.Listener, error) {
+	fds := n.restart.inherited.take(name, address)
 	if len(fds) == 0 {
-		return admin.Listen(address, o)
+		return net.Listen("tcp", address)
 	}
 	closeAll(fds[1:])
-	f := os.NewFile(uintptr(fds[0]), portAdmin)
+	f := os.NewFile(uintptr(fds[0]), name)
 	defer f.Close() //nolint:errcheck // the listener has a copy
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, err
-	}
-	return admin.ListenOn(l, o), nil
+	return net.FileListener(f)
 }
 
 // ready tells the predecessor that this process could serve, and waits until it
@@ -329,8 +325,10 @@ func (n *Node) giveOver(conn *takeover.Conn) error {
 		return refuse(conn, "another process is taking over from it already")
 	}
 	n.log.Info("a new process takes over", slog.Int("pid", hello.PID))
+	n.releaseStore()
 	link, err := n.offer(conn)
 	if err != nil {
+		n.resumeStore()
 		r.taken.Store(false)
 		n.log.Warn("the new process did not take over; this one goes on", slog.Int("pid", hello.PID))
 		return err
@@ -345,6 +343,7 @@ func (n *Node) giveOver(conn *takeover.Conn) error {
 	if n.admin != nil {
 		_ = n.admin.Listener().Close()
 	}
+	n.endManagement()
 	n.gateway.HandOver(n.engine)
 	n.log.Info("the new process has taken over", slog.Int("pid", hello.PID))
 	close(r.replaced)
@@ -417,13 +416,13 @@ func (n *Node) sendSockets(conn *takeover.Conn) error {
 		}
 		add(p.name, p.address, p.bound, more)
 	}
-	if n.admin != nil {
-		fd, err := descriptorOf(n.admin.Listener())
+	for name, l := range n.besides() {
+		fd, err := descriptorOf(l.listener)
 		if err != nil {
 			closeAll(fds)
 			return err
 		}
-		add(portAdmin, n.cfg.Admin.Listen, n.addresses.Admin, []int{fd})
+		add(name, l.address, l.listener.Addr().String(), []int{fd})
 	}
 	for {
 		k := min(len(fds), takeover.DescriptorsMax)
@@ -436,6 +435,23 @@ func (n *Node) sendSockets(conn *takeover.Conn) error {
 			return err
 		}
 	}
+}
+
+// beside is a port that the engine does not serve.
+type beside struct {
+	address  string // as in the settings
+	listener net.Listener
+}
+
+func (n *Node) besides() map[string]beside {
+	all := make(map[string]beside)
+	if n.admin != nil {
+		all[portAdmin] = beside{n.cfg.Admin.Listen, n.admin.Listener()}
+	}
+	if n.management != nil {
+		all[portManagement] = beside{n.cfg.Management.Listen, n.management.Listener()}
+	}
+	return all
 }
 
 // descriptorOf copies the descriptor of a listener. File would do, but its Fd

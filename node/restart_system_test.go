@@ -44,23 +44,13 @@ type service struct {
 	pids []int    // of all
 }
 
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "relayhouse-system")
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "relayhouse")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/relayhouse").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return binary, nil
-})
-
 const serviceSettings = `
 listen: {http: "127.0.0.1:0"}
 admin: {listen: "127.0.0.1:0"}
-restart: {socket: %s}
 log: {format: json}
+`
+
+const serviceNamespaces = serviceSettings + `
 namespaces:
   - name: test
     authorization_rules:
@@ -69,16 +59,25 @@ namespaces:
       - {name: unauthenticated, requires_client_authorization: false}
 `
 
-// startService runs the command with settings and flags. change may edit it
+// startService runs the command with a namespace, and flags. change may edit it
 // before it starts.
 func startService(t *testing.T, change func(*exec.Cmd), flags ...string) *service {
+	t.Helper()
+	text := fmt.Sprintf(serviceNamespaces, config.DevKeyName, config.DevKey)
+	return startServiceWith(t, text, change, flags...)
+}
+
+// startServiceWith is startService with other settings.
+func startServiceWith(
+	t *testing.T, text string, change func(*exec.Cmd), flags ...string,
+) *service {
 	t.Helper()
 	// Processes that a process of ours leaves behind become our children, so
 	// that their exit status can be had.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	binary, err := built()
+	binary, err := binaryUnderTest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +86,11 @@ func startService(t *testing.T, change func(*exec.Cmd), flags ...string) *servic
 	s.program = filepath.Join(s.dir, "relayhouse")
 	s.install(t, binary)
 	file := filepath.Join(s.dir, "relayhouse.yaml")
-	text := fmt.Sprintf(serviceSettings, s.socket, config.DevKeyName, config.DevKey)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(s.program, append([]string{"serve", "-c", file}, flags...)...)
+	cmd := exec.Command(s.program, append([]string{"serve", "-c", file,
+		"--restart-socket", s.socket}, flags...)...)
 	if change != nil {
 		change(cmd)
 	}
@@ -644,7 +643,7 @@ func TestProcessRestartFails(t *testing.T) {
 	if n := e.connects.Load(); n != 1 {
 		t.Errorf("the listener connected %d times", n)
 	}
-	binary, _ := built()
+	binary, _ := binaryUnderTest()
 	s.install(t, binary)
 	s.restart()
 	if err := s.send(9); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/relayhouse/relayhouse/admin"
 	"github.com/relayhouse/relayhouse/engine"
 	"github.com/relayhouse/relayhouse/gateway"
+	"github.com/relayhouse/relayhouse/namespace"
 )
 
 // Ready tells the admin port whether a balancer should send clients here.
@@ -25,10 +26,6 @@ func (n *Node) Ready() []admin.Condition {
 
 // Gateway describes the process.
 func (n *Node) Gateway() admin.Gateway {
-	entities := 0
-	for _, ns := range n.namespaces.Load().Namespaces() {
-		entities += ns.Len()
-	}
 	return admin.Gateway{
 		ID:            n.cfg.Gateway.ID,
 		Version:       build().Version,
@@ -37,12 +34,23 @@ func (n *Node) Gateway() admin.Gateway {
 		Draining:      n.draining.Load(),
 		Addresses: map[string]string{
 			"http": n.addresses.HTTP, "https": n.addresses.HTTPS, "admin": n.addresses.Admin,
+			"management": n.addresses.Management,
 		},
 		KernelTLS:       kernelTLS(),
-		Entities:        entities,
+		Entities:        n.entities(),
+		Namespaces:      admin.Namespaces{From: n.store.kind, Place: n.storePlace()},
 		DescriptorsOpen: descriptors(),
 		DescriptorsMax:  n.descriptorsMax,
 	}
+}
+
+// entities counts them in all namespaces.
+func (n *Node) entities() int {
+	count := 0
+	for _, ns := range n.namespaces.Load().Namespaces() {
+		count += ns.Len()
+	}
+	return count
 }
 
 // Loops describes the event loops.
@@ -130,3 +138,6 @@ func (n *Node) Answers(ctx context.Context) error {
 		return errors.New("a loop has not run its tasks in time")
 	}
 }
+
+// Namespaces are those in force. The slice is shared; do not change it.
+func (n *Node) Namespaces() []*namespace.Namespace { return n.namespaces.Load().Namespaces() }

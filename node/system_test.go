@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,17 +35,31 @@ type process struct {
 	dial        func() (net.Conn, error) // to the port of clients
 }
 
-// startProcess builds the command, once per test, and runs "relayhouse dev" with a
-// descriptor limit of nofile, 0 for the present one.
+// binaryUnderTest builds the command once, where builds go; its path is
+// absolute.
+var binaryUnderTest = sync.OnceValues(func() (string, error) {
+	binary, err := filepath.Abs("../bin/relayhouse-system")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", binary, "../cmd/relayhouse").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+// startProcess runs "relayhouse dev" with a descriptor limit of nofile, 0 for
+// the present one.
 func startProcess(t *testing.T, nofile int, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "relayhouse")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/relayhouse").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	binary, err := binaryUnderTest()
+	if err != nil {
+		t.Fatal(err)
 	}
 	args = append([]string{"dev", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0",
-		"--admin", "127.0.0.1:0", "--data-dir", dir}, args...)
+		"--admin", "127.0.0.1:0", "--management", "127.0.0.1:0", "--data-dir", dir}, args...)
 	cmd := exec.Command(binary, args...)
 	if nofile > 0 {
 		cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`,
@@ -67,7 +83,7 @@ func startProcess(t *testing.T, nofile int, args ...string) *process {
 			return false
 		}
 		p.http, p.admin = a.HTTP, a.Admin
-		p.dial = func() (net.Conn, error) { return net.Dial("tcp", p.http) }
+		p.dial = p.dialHTTP()
 		resp, err := http.Get("http://" + p.admin + "/readyz")
 		if err != nil {
 			return false
@@ -76,6 +92,11 @@ func startProcess(t *testing.T, nofile int, args ...string) *process {
 		return resp.StatusCode == http.StatusOK
 	})
 	return p
+}
+
+// dialHTTP dials the port without TLS.
+func (p *process) dialHTTP() func() (net.Conn, error) {
+	return func() (net.Conn, error) { return net.Dial("tcp", p.http) }
 }
 
 func soon(t *testing.T, what string, ok func() bool) {

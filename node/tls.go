@@ -15,10 +15,13 @@ import (
 	"github.com/relayhouse/relayhouse/engine"
 )
 
-// tls reads the certificates and says how the engine shall end TLS.
+// openCertificates reads the certificates of the section tls, once.
 //
 //	Errors: a *config.Error that names the file.
-func (n *Node) tls() (*engine.TLS, error) {
+func (n *Node) openCertificates() error {
+	if n.certificates != nil {
+		return nil
+	}
 	t := n.cfg.TLS
 	options := certificate.Options{
 		Pairs: pairs(t), Made: t.Made, ClientCA: t.ClientCA,
@@ -35,8 +38,14 @@ func (n *Node) tls() (*engine.TLS, error) {
 	}
 	var err error
 	if n.certificates, err = certificate.New(options); err != nil {
-		return nil, certificateError(err)
+		return certificateError(err)
 	}
+	return nil
+}
+
+// tls says how the engine shall end TLS.
+func (n *Node) tls() *engine.TLS {
+	t := n.cfg.TLS
 	return &engine.TLS{
 		Config:           n.certificates.Config(),
 		HandshakeTimeout: t.HandshakeTimeout,
@@ -45,7 +54,7 @@ func (n *Node) tls() (*engine.TLS, error) {
 		OwnRecords:       t.RecordLayer == "own",
 		NotTLS:           n.gateway.NotTLS,
 		Failed:           n.handshakeFailed,
-	}, nil
+	}
 }
 
 func pairs(t config.TLS) []certificate.Pair {

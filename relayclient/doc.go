@@ -20,8 +20,8 @@
 // interrupt a call and leave the connection as it was, except that crypto/tls
 // does not go on behind one in Write; so a Conn can be given to http.Server,
 // tls.Client and all others that rely on that. CloseWrite ends one direction.
-// Every relayed connection costs its own TCP connection to the gateway, and
-// 20 KiB.
+// Every relayed connection is a TCP connection to the gateway of its own, and has
+// a buffer of 16 KiB.
 //
 // # What a listener does by itself
 //

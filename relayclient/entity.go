@@ -27,7 +27,8 @@ type Entity struct {
 	Token TokenSource
 
 	// TLS is the configuration of TLS; nil is the system's trust. To trust an
-	// authority of one's own, such as ca.pem of relayhouse dev, set RootCAs.
+	// authority of one's own, such as ca.pem of relayhouse dev, set RootCAs. It
+	// holds for rendezvous addresses too, which may have other hosts.
 	TLS *tls.Config
 	// Insecure makes the scheme sb, and none, plain text.
 	Insecure bool

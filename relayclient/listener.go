@@ -73,7 +73,7 @@ type Options struct {
 	Reconnecting func(err error, wait time.Duration)
 	Offline      func()
 	// Logger gets what concerns a single sender or request, at level debug,
-	// and panics of handlers, at level error. Default: none.
+	// and panics of handlers, at level error. Default: slog.Default.
 	Logger *slog.Logger
 }
 
@@ -103,7 +103,7 @@ func (o *Options) setDefaults() {
 		o.Subprotocol = func(offered []string) string { return offered[0] }
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.Default()
 	}
 }
 

@@ -76,11 +76,11 @@ var frames = sync.Pool{New: func() any { return new([wsframe.MaskedHeaderMax + f
 // error stays, unless it is a deadline: then taken says whether the frame has
 // been begun, in which case its rest goes before the next one.
 func (w *wire) writeFrameLocked(fin bool, op wsframe.Opcode, p []byte) (taken bool, err error) {
-	if w.broken != nil {
-		return false, w.broken
-	}
 	if err := w.writeCutLocked(); err != nil {
 		return false, err
+	}
+	if w.broken != nil {
+		return false, w.broken
 	}
 	buf := frames.Get().(*[wsframe.MaskedHeaderMax + frameMax]byte)
 	defer frames.Put(buf)
@@ -124,7 +124,7 @@ func (w *wire) writeCutLocked() error {
 // crypto/tls fails for good, and says so.
 func (w *wire) writeFailedLocked(err error) error {
 	if err != nil && !isTimeout(err) {
-		w.broken = err
+		w.broken, w.cut = err, nil
 	}
 	return err
 }
@@ -219,8 +219,8 @@ func (w *wire) closeWriteLocked(code uint16, reason string, then error) error {
 	if code != wsframe.CodeNone {
 		p = append(binary.BigEndian.AppendUint16(nil, code), reason...)
 	}
-	_, err := w.writeFrameLocked(true, wsframe.OpClose, p)
-	if err == nil {
+	taken, err := w.writeFrameLocked(true, wsframe.OpClose, p)
+	if taken {
 		w.broken = then
 	}
 	return err
@@ -232,9 +232,8 @@ func (w *wire) finish(code uint16, reason string) {
 	_ = w.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	if w.broken == nil {
-		_ = w.closeWriteLocked(code, reason, net.ErrClosed)
-	} else if errors.Is(w.broken, ErrWriteClosed) {
+	_ = w.closeWriteLocked(code, reason, net.ErrClosed)
+	if errors.Is(w.broken, ErrWriteClosed) {
 		w.broken = net.ErrClosed
 	}
 }

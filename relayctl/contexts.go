@@ -1,14 +1,17 @@
 package relayctl
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 )
 
 const (
@@ -67,12 +70,13 @@ func (a *app) readContexts() (contextFile, error) {
 	if err != nil {
 		return file, err
 	}
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
-		// The error of the library quotes lines, which may hold a token.
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
-			return file, usage("%s, line %d: not the YAML of contexts, see docs/relayctl.md",
-				name, at.GetToken().Position.Line)
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		// The error of the library quotes what it read, which may be a token.
+		if at := yamlLine.FindStringSubmatch(err.Error()); at != nil {
+			return file, usage("%s, line %s: not the YAML of contexts, see docs/relayctl.md",
+				name, at[1])
 		}
 		return file, usage("%s: not the YAML of contexts, see docs/relayctl.md", name)
 	}
@@ -81,6 +85,9 @@ func (a *app) readContexts() (contextFile, error) {
 	}
 	return file, nil
 }
+
+// yamlLine finds the first line number in an error of package yaml.
+var yamlLine = regexp.MustCompile(`\bline (\d+):`)
 
 func (a *app) writeContexts(file contextFile) error {
 	name := a.contextFileName()

@@ -3,13 +3,14 @@ package relayctl
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/relayhouse/relayhouse/relayctl/arm"
 )
@@ -97,11 +98,36 @@ func (a *app) printValue(value any) error {
 	if a.flags.output != outputYAML {
 		return a.write(b.String())
 	}
-	text, err := yaml.JSONToYAML(b.Bytes())
+	text, err := yamlOf(b.Bytes())
 	if err != nil {
 		return fmt.Errorf("write YAML: %w", err)
 	}
 	return a.write(string(text))
+}
+
+// yamlOf writes JSON, which is YAML, in the style that people expect.
+func yamlOf(text []byte) ([]byte, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return nil, err
+	}
+	plain(&document)
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := errors.Join(e.Encode(&document), e.Close()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// plain takes the quotes and brackets of JSON away; those that are needed come
+// back when it is written.
+func plain(n *yaml.Node) {
+	n.Style = 0
+	for _, child := range n.Content {
+		plain(child)
+	}
 }
 
 // say writes a line for people; other formats have nothing to say there.

@@ -140,7 +140,7 @@ func TestContextFile(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"current: x\ncontexts: []\n", `there is no context "x"; "relayctl context list" shows those that are there`},
 		{"contexts:\n- name: a\n  tokn: secret-one\n", file + ", line 3: not the YAML of contexts, see docs/relayctl.md"},
-		{"contexts: [\n  secret-two", file + ", line 1: not the YAML of contexts, see docs/relayctl.md"},
+		{"contexts: [\n  secret-two", file + ", line 2: not the YAML of contexts, see docs/relayctl.md"},
 		{strings.Repeat("#", 1<<20+1), file + " is longer than 1048576 bytes"},
 		{"current: a\ncontexts: [{name: a}]", `the context "a" has no management URL; add it with "relayctl context set", or give --management`},
 	} {

@@ -228,8 +228,8 @@ CREATED             2026-11-26T10:00:00Z
 - id: /subscriptions/0/resourceGroups/default/providers/Microsoft.Relay/namespaces/contoso/hybridConnections/orders/authorizationRules/app
   name: app
   rights:
-  - Listen
-  - Send
+    - Listen
+    - Send
 `},
 		{"rule list --hyco orders", "\nNAME  RIGHTS\napp   Listen Send\n"},
 		{"rule list --hyco site-a/api -o json", "\n[]\n"},

@@ -2,16 +2,21 @@ package main
 
 import (
 	"cmp"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/relayhouse/relayhouse/certificate"
 	"github.com/relayhouse/relayhouse/config"
@@ -20,8 +25,14 @@ import (
 	"github.com/relayhouse/relayhouse/sas"
 )
 
-// devHTTPS is where an emulator listens for TLS unless told otherwise.
-const devHTTPS = "127.0.0.1:8443"
+// Where an emulator listens unless told otherwise.
+const (
+	devHTTPS      = "127.0.0.1:8443"
+	devManagement = "127.0.0.1:9091"
+)
+
+// welcomeMax is how many entities are printed, with a few lines each.
+const welcomeMax = 10
 
 // devTokenLife is how long the token in the printed example is good.
 const devTokenLife = 24 * time.Hour
@@ -47,7 +58,13 @@ addresses are printed and written to DIR/endpoints.json.
 HTTPS is at 127.0.0.1:8443 unless --https says otherwise; --https "" turns it off.
 Its certificate is signed by a local CA that is made once and kept in DIR;
 clients must trust DIR/ca.pem. All settings of "relayhouse serve" may be given as
-flags too; with --tls-certificate or --tls-acme-domains the local CA is not used.`,
+flags too; with --tls-certificate or --tls-acme-domains the local CA is not used.
+
+The management API is at 127.0.0.1:9091, or another free port if that is in use and
+--management does not ask for it; --management "" turns it off. Its bearer token is
+in DIR/management.token. What is made there, or with relayctl, is kept in
+DIR/namespaces.db and is there again in the next run. With --config, namespaces come
+from that file alone and follow its changes; the API can only read them.`,
 		Example: `  relayhouse dev
   relayhouse dev --http 127.0.0.1:0 --https 127.0.0.1:0 --admin 127.0.0.1:0 \
     --data-dir ./relay
@@ -58,11 +75,13 @@ flags too; with --tls-certificate or --tls-acme-domains the local CA is not used
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.dataDir, "data-dir", defaultDataDir(), "`DIR` for endpoints.json and the local CA")
+	f.StringVar(&o.dataDir, "data-dir", defaultDataDir(),
+		"`DIR` for endpoints.json, the local CA, the management token and namespaces")
 	f.StringArrayVar(&o.entities, "hyco", nil, "hybrid connection `NAME[:anonymous]`, may be repeated")
-	f.StringVar(&o.emulator, "config", "", "namespaces from an emulator's `Config.json`")
+	f.StringVar(&o.emulator, "config", "", "namespaces from an emulator's `Config.json`, or YAML")
 	config.RegisterFlags(f) // --http, --https, --admin and --management are among them
 	f.Lookup("https").DefValue = devHTTPS
+	f.Lookup("management").DefValue = devManagement
 	return cmd
 }
 
@@ -75,21 +94,17 @@ func defaultDataDir() string {
 }
 
 func dev(cmd *cobra.Command, o devOptions) error {
-	defs, err := devDefinitions(o)
+	cfg, err := devSettings(cmd.Flags(), o)
 	if err != nil {
 		return err
 	}
-	if cmd.Flags().Changed("management") {
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(),
-			"relayhouse: --management: not yet: nothing listens there")
-	}
-	cfg, err := devSettings(config.FlagValues(cmd.Flags()), o.dataDir)
-	if err != nil {
-		return err
-	}
-	cfg.Namespaces = defs
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return &config.Error{Path: "--data-dir", Text: err.Error()}
+	}
+	if cfg.Management.Listen != "" {
+		if err := managementToken(cfg.Management.Tokens); err != nil {
+			return &config.Error{Path: "--data-dir", Text: err.Error()}
+		}
 	}
 	ca, err := localCA(&cfg, o.dataDir, cmd.ErrOrStderr())
 	if err != nil {
@@ -109,26 +124,74 @@ func dev(cmd *cobra.Command, o devOptions) error {
 			return &config.Error{Path: "--data-dir", Text: err.Error()}
 		}
 		written = true
-		welcome(cmd.OutOrStdout(), a, cfg.Namespaces[0], o.dataDir, ca)
+		welcome(cmd.OutOrStdout(), n, cfg.Management.Tokens, o.dataDir, ca)
 		return nil
 	})
 }
 
 // devSettings are those of a node, with other defaults.
-func devSettings(flags map[string]string, dataDir string) (config.Config, error) {
-	return config.Load(config.Options{
-		Env: os.Environ(), Flags: flags, Made: true,
+func devSettings(flags *pflag.FlagSet, o devOptions) (config.Config, error) {
+	cfg, err := config.Load(config.Options{
+		Env: os.Environ(), Flags: config.FlagValues(flags), Made: true,
 		Defaults: map[string]string{
-			"listen.https": devHTTPS, "log.level": "warn", "drain.spread": "0",
-			"drain.timeout": "5s", "management.tokens": filepath.Join(dataDir, "management.token"),
+			"listen.https": devHTTPS, "log.level": "warn", "drain.spread": "0", "drain.timeout": "5s",
+			"management.listen": devManagement,
+			"management.tokens": filepath.Join(o.dataDir, "management.token"),
 		},
 	})
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Management.AnyPort = cfg.Management.Listen == devManagement && !flags.Changed("management")
+	s := &cfg.Store
+	switch {
+	case o.emulator == "" && s.Definitions == "":
+		if s.Seed, err = config.DevNamespaces(o.entities); err != nil {
+			return cfg, err
+		}
+		for _, text := range o.entities {
+			name, _, _ := strings.Cut(text, ":")
+			s.Given = append(s.Given, name)
+		}
+		if s.File == "" {
+			s.File, s.Memory = filepath.Join(o.dataDir, "namespaces.db"), true
+		}
+	case len(o.entities) > 0:
+		return cfg, &config.Error{
+			Path: "--hyco", Text: "cannot be combined with --config; list the entity there",
+		}
+	case o.emulator != "":
+		s.Definitions = o.emulator
+		defs, err := config.LoadDefinitions(o.emulator)
+		if err == nil && len(defs) == 0 {
+			err = &config.Error{
+				Path: "UserConfig.Namespaces", Text: "want at least one namespace, got none",
+				Source: o.emulator,
+			}
+		}
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+// managementToken makes the file of the bearer token, once.
+func managementToken(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, rand.Text())
+	return errors.Join(err, f.Close())
 }
 
 // localCA gives the TLS port a certificate of the local CA, and returns the
 // file to trust; empty without TLS, or where the settings bring a certificate.
 func localCA(cfg *config.Config, dir string, errs io.Writer) (file string, err error) {
-	if cfg.Listen.HTTPS == "" || len(cfg.TLS.Pairs())+len(cfg.TLS.ACME.Domains) > 0 {
+	given := len(cfg.TLS.Pairs())+len(cfg.TLS.ACME.Domains) > 0
+	if given || cfg.Listen.HTTPS+cfg.Management.Listen == "" {
 		return "", nil
 	}
 	ca, err := certificate.OpenAuthority(dir)
@@ -138,7 +201,7 @@ func localCA(cfg *config.Config, dir string, errs io.Writer) (file string, err e
 	if ca.Notice != "" {
 		_, _ = fmt.Fprintln(errs, "relayhouse:", ca.Notice)
 	}
-	leaf, err := ca.Leaf(hostsOf(cfg.Listen.HTTPS)...)
+	leaf, err := ca.Leaf(append(hostsOf(cfg.Listen.HTTPS), hostsOf(cfg.Management.Listen)...)...)
 	if err != nil {
 		return "", &failure{err}
 	}
@@ -165,25 +228,6 @@ func hostsOf(address string) []string {
 		}
 	}
 	return hosts
-}
-
-func devDefinitions(o devOptions) ([]namespace.Definition, error) {
-	if o.emulator == "" {
-		return config.DevNamespaces(o.entities)
-	}
-	if len(o.entities) > 0 {
-		return nil, &config.Error{
-			Path: "--hyco", Text: "cannot be combined with --config; list the entity there",
-		}
-	}
-	defs, err := config.LoadEmulator(o.emulator)
-	if err == nil && len(defs) == 0 {
-		err = &config.Error{
-			Path: "UserConfig.Namespaces", Text: "want at least one namespace, got none",
-			Source: o.emulator,
-		}
-	}
-	return defs, err
 }
 
 // removeStale removes the file of an emulator that ended without doing so
@@ -230,8 +274,10 @@ func writeEndpoints(file string, a node.Addresses) error {
 }
 
 // welcome prints what a newcomer can paste; ca is the file to trust, if any.
-func welcome(w io.Writer, a node.Addresses, ns namespace.Definition, dir, ca string) {
+func welcome(w io.Writer, n *node.Node, token, dir, ca string) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+	a := n.Addresses()
+	ns := n.Namespaces()[0].Definition()
 	p("Relayhouse emulator, namespace %q", ns.Name)
 	if a.HTTP != "" {
 		p("  relay   http://%s   (ws://%s/$hc/ENTITY)", a.HTTP, a.HTTP)
@@ -241,9 +287,16 @@ func welcome(w io.Writer, a node.Addresses, ns namespace.Definition, dir, ca str
 		p("  relay   https://%s   (wss://%s/$hc/ENTITY)", secure, secure)
 	}
 	p("  admin   http://%s   (/readyz /metrics /status /debug/pprof)", a.Admin)
+	if a.Management != "" {
+		p("  manage  https://%s   (token in %s)", localhost(a.Management), token)
+	}
 	p("  files   %s", filepath.Join(dir, "endpoints.json"))
 	if ca != "" {
 		p("  CA      %s", ca)
+	}
+	if len(ns.HybridConnections) > welcomeMax {
+		p("\n%d of %d entities:", welcomeMax, len(ns.HybridConnections))
+		ns.HybridConnections = ns.HybridConnections[:welcomeMax]
 	}
 	if len(ns.Rules) > 0 {
 		p("\nConnection strings:")

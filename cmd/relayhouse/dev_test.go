@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -22,7 +25,7 @@ import (
 // dev arguments that no other process can be in the way of.
 func devArgs(dir string, more ...string) []string {
 	return append([]string{"dev", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--https", "127.0.0.1:0", "--data-dir", dir}, more...)
+		"--https", "127.0.0.1:0", "--management", "127.0.0.1:0", "--data-dir", dir}, more...)
 }
 
 func devToken(path string) string {
@@ -44,9 +47,7 @@ func emulatorIn(t *testing.T, dir string, more ...string) (*process, *relaytest.
 	endpoints := endpointsIn(t, dir)
 	address := regexp.MustCompile(`^127\.0\.0\.1:[1-9]\d*$`)
 	for _, name := range []string{"http", "https", "admin", "management"} {
-		got, ok := endpoints[name]
-		served := name != "management"
-		if !ok || served != address.MatchString(got) || !served && got != "" {
+		if got, ok := endpoints[name]; !ok || !address.MatchString(got) {
 			t.Errorf("%s is %q in %v", name, got, endpoints)
 		}
 	}
@@ -96,7 +97,7 @@ func TestDev(t *testing.T) {
 		l.Close(t)
 	}
 	// One step: a script that waits for the file never sees half of it.
-	if left := namesIn(t, dir); left != "ca-key.pem ca.pem endpoints.json" {
+	if left := namesIn(t, dir); left != "ca-key.pem ca.pem endpoints.json management.token namespaces.db" {
 		t.Errorf("files %q", left)
 	}
 	p.signal(t, syscall.SIGTERM)
@@ -105,7 +106,7 @@ func TestDev(t *testing.T) {
 		t.Errorf("standard error %q", lines)
 	}
 	// Nothing is left that a script could take for a running emulator.
-	if left := namesIn(t, dir); left != "ca-key.pem ca.pem" {
+	if left := namesIn(t, dir); left != "ca-key.pem ca.pem management.token namespaces.db" {
 		t.Errorf("files %q", left)
 	}
 }
@@ -160,6 +161,7 @@ func TestDevTwice(t *testing.T) {
 	_, n := emulatorIn(t, dir)
 	args := devArgs(dir)
 	args[2] = n.HTTP
+	args = append(args, "--log-level", "error") // it also says that it cannot have the store
 	wantUsage(t, "second", nil, args, []string{"listen.http: " + n.HTTP + " is in use"})
 	text, err := os.ReadFile(filepath.Join(dir, "endpoints.json"))
 	if err != nil || !strings.Contains(string(text), n.HTTP) {
@@ -234,13 +236,90 @@ func TestDevEntities(t *testing.T) {
 		Token: sas.Sign("http://x/only", "one", relaytest.RootKey, time.Now().Add(time.Hour))})
 }
 
-// TestDevNotYet: what is not part of the build is said in one line.
-func TestDevNotYet(t *testing.T) {
+// TestDevManagement: what is made by the API is there again in the next run, and
+// flags do not undo it.
+func TestDevManagement(t *testing.T) {
 	t.Parallel()
-	p, n, _ := emulator(t, "--management", "127.0.0.1:0")
-	n.Connect(t, relaytest.Dial{Path: relaytest.Anonymous}).Want(t, 404)
-	if p.errors.find("relayhouse: --management: not yet") == "" {
-		t.Errorf("standard error %q", p.errors.snapshot())
+	dir := t.TempDir()
+	p, n := emulatorIn(t, dir, "--hyco", "orders")
+	for _, name := range []string{"made", "authenticated", "orders"} {
+		status, text := manage(t, dir, "PUT", "/hybridConnections/"+name,
+			`{"properties":{"requiresClientAuthorization":false}}`)
+		if status != http.StatusOK {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+		n.Connect(t, relaytest.Dial{Path: name}).Want(t, 404)
+	}
+	if status, text := manage(t, dir, "DELETE", "/hybridConnections/unauthenticated", ""); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+	p.signal(t, syscall.SIGKILL)
+	<-p.exited
+	if err := os.Remove(filepath.Join(dir, "endpoints.json")); err != nil {
+		t.Fatal(err)
+	}
+	_, n = emulatorIn(t, dir, "--hyco", "orders")
+	for path, status := range map[string]int{
+		"made": 404, "authenticated": 404, "unauthenticated": 404, "orders": 401, "other": 401,
+	} {
+		n.Connect(t, relaytest.Dial{Path: path}).Want(t, status)
+	}
+}
+
+// manage asks the management API of the emulator in dir about its namespace.
+func manage(t *testing.T, dir, method, path, body string) (int, string) {
+	t.Helper()
+	token, err := os.ReadFile(filepath.Join(dir, "management.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true,
+	}}
+	r, err := http.NewRequest(method, "https://"+endpointsIn(t, dir)["management"]+
+		"/subscriptions/s/resourceGroups/g/providers/Microsoft.Relay/namespaces/dev"+path+
+		"?api-version=2017-04-01", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // a test
+	text, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text)
+}
+
+// TestDevManagementPort: the usual port that is taken is given up for another
+// one, and one that was asked for is not.
+func TestDevManagementPort(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", devManagement)
+	if err == nil {
+		defer l.Close() //nolint:errcheck // it only holds the port
+	} // else somebody else holds it
+	dir := t.TempDir()
+	start(t, "dev", "--http", "127.0.0.1:0", "--https", "", "--admin", "127.0.0.1:0", "--data-dir", dir)
+	if got := endpointsIn(t, dir)["management"]; got == "" || got == devManagement {
+		t.Errorf("management is %q", got)
+	}
+	wantUsage(t, "taken", nil, devArgs(t.TempDir(), "--management", devManagement),
+		[]string{"management.listen: " + devManagement + " is in use"})
+	dir = t.TempDir()
+	start(t, devArgs(dir, "--management", "")...)
+	if got := endpointsIn(t, dir)["management"]; got != "" {
+		t.Errorf("management is %q", got)
+	}
+	if left := namesIn(t, dir); strings.Contains(left, "management.token") {
+		t.Errorf("files %q", left)
 	}
 }
 

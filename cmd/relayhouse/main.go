@@ -129,7 +129,7 @@ func serve(
 	}
 	a := n.Addresses()
 	log.Info("ready", slog.String("http", a.HTTP), slog.String("https", a.HTTPS),
-		slog.String("admin", a.Admin))
+		slog.String("admin", a.Admin), slog.String("management", a.Management))
 	s := startSupervision(n, log)
 	defer s.end()
 	next := &successor{cfg: cfg, log: log, supervision: s}
