@@ -116,8 +116,9 @@ func (e *entityFlags) register(cmd *cobra.Command, k *entityKind) {
 	f.IntVar(&e.listenersMax, "listeners-max", 0,
 		"most `LISTENERS` at once, 0 for the gateway's default (not in Azure, as what follows)")
 	f.StringVar(&e.responseTimeout, "http-response-timeout", "",
-		"longest `TIME` until a response begins: 30s, never")
-	f.StringVar(&e.bodyGap, "http-body-gap", "", "longest `TIME` of silence within a body: 30s, never")
+		"longest `TIME` until a response begins: 30s, never, default")
+	f.StringVar(&e.bodyGap, "http-body-gap", "",
+		"longest `TIME` of silence within a body: 30s, never, default")
 	f.StringVar(&e.delivery, "http-delivery", "", "`HOW` requests reach listeners: auto, rendezvous")
 	_ = cmd.RegisterFlagCompletionFunc("http-delivery", fixed("auto", "rendezvous"))
 }

@@ -115,6 +115,9 @@ func (e *relayError) explain() string {
 	text := fmt.Sprintf("%s: %d %s", path, refused.Status, refused.Text)
 	switch refused.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
+		if strings.HasPrefix(refused.Text, hyco.RefusalIPNotAllowed.Text) {
+			return text + "; \"relayctl namespace network-rule-set show\" has the addresses that may"
+		}
 		return text + "; \"relayctl key list\" has the present keys, " +
 			"\"relayctl token inspect\" explains tokens"
 	case http.StatusNotFound:

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/relayhouse/relayhouse/config"
 	"github.com/relayhouse/relayhouse/relayclient"
 	"github.com/relayhouse/relayhouse/relaytest"
 )
@@ -277,6 +278,18 @@ func TestRelayErrors(t *testing.T) {
 		if r.status != c.status || !same || strings.Contains(r.out+r.err, relaytest.KeyMark) {
 			t.Errorf("%.60q: status %d: %s\nwant %s", c.args, r.status, r.err, c.want)
 		}
+	}
+}
+
+// TestAddressNotAllowed: it is not the token's fault.
+func TestAddressNotAllowed(t *testing.T) {
+	n := relaytest.Start(t, func(c *config.Config) {
+		c.Namespaces[0].Network.DefaultDeny = true
+	})
+	r := runWith(t, bare(), with(relayFlagsFor(n, relaytest.Authorized), "connect")...)
+	if r.status != 1 || !strings.HasSuffix(r.err,
+		"; \"relayctl namespace network-rule-set show\" has the addresses that may\n") {
+		t.Errorf("status %d: %s", r.status, r.err)
 	}
 }
 
