@@ -56,8 +56,7 @@ func (a *app) adviseStatus(e *arm.StatusError) string {
 	case http.StatusForbidden:
 		return "; a token with the role owner may do more"
 	case http.StatusNotFound:
-		return "; \"list\" instead of the verb shows what is there, and \"relayctl namespace list\" " +
-			"the namespaces with their resource groups"
+		return "; is it in another namespace or resource group? \"relayctl namespace list\" shows them"
 	case http.StatusMethodNotAllowed:
 		return "; change the gateway's file of definitions instead"
 	case http.StatusPreconditionFailed:
@@ -113,7 +112,7 @@ func explainConnection(at, choose string, err error) string {
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response"):
 		return at + " does not speak TLS; " + choose
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return at + " does not answer in time; is it reachable? --timeout allows for more"
+		return at + " does not answer in time; is it reachable from here?"
 	}
 	return "no answer from " + at + ": " + err.Error()
 }

@@ -31,7 +31,7 @@ type standIn struct {
 	dir    string // token, ca.pem and the file of contexts.
 
 	mu        sync.Mutex
-	requests  []string                  // METHOD URI BODY
+	requests  []string                  // METHOD URI BODY, and the ETag that it wants
 	resources map[string]map[string]any // By path below the provider, in lower case.
 	keys      map[string][2]string      // By path of the rule.
 	answers   map[string]answer         // By METHOD and path; go before all else.
@@ -111,7 +111,11 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests = append(s.requests, strings.TrimSpace(r.Method+" "+r.RequestURI+" "+string(body)))
+	note := strings.TrimSpace(r.Method + " " + r.RequestURI + " " + string(body))
+	if etag := r.Header.Get("If-Match"); etag != "" {
+		note += " if " + etag
+	}
+	s.requests = append(s.requests, note)
 	path := r.URL.EscapedPath()
 	if a, ok := s.answers[r.Method+" "+path]; ok {
 		for name, values := range a.header {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/relayhouse/relayhouse/relayclient"
 	"github.com/relayhouse/relayhouse/relaytest"
@@ -200,6 +201,7 @@ func TestForward(t *testing.T) {
 				return
 			}
 			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(relaytest.Patience))
 			_, _ = io.WriteString(c, strings.Repeat("a", 200_000))
 			_ = c.(*net.TCPConn).CloseWrite()
 			got, err := io.ReadAll(c)
@@ -215,6 +217,7 @@ func TestForward(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(relaytest.Patience))
 	if got, _ := io.ReadAll(c); len(got) > 0 {
 		t.Errorf("read %q", got)
 	}

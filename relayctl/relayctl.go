@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/relayhouse/relayhouse/relayctl/arm"
 )
@@ -58,10 +59,7 @@ func System() Surroundings {
 	return s
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // Commands are listed as they are written: what comes first is needed first.
 func init() { cobra.EnableCommandSorting = false }

@@ -115,7 +115,7 @@ func TestRequests(t *testing.T) {
 		{"hyco list --namespace-name contoso", "GET S/G/N/contoso/hybridConnections"},
 		{"hyco update orders --namespace-name contoso --status Disabled",
 			"GET S/G/N/contoso/hybridConnections/orders\n" +
-				`PUT S/G/N/contoso/hybridConnections/orders {"properties":{"requiresClientAuthorization":false,"status":"Disabled","userMetadata":"kept"}}`},
+				`PUT S/G/N/contoso/hybridConnections/orders {"properties":{"requiresClientAuthorization":false,"status":"Disabled","userMetadata":"kept"}} if "7"`},
 		{"hyco delete orders --namespace-name contoso --yes", "DELETE S/G/N/contoso/hybridConnections/orders"},
 		{"hyco delete absent --namespace-name contoso", "DELETE S/G/N/contoso/hybridConnections/absent"},
 
@@ -124,7 +124,7 @@ func TestRequests(t *testing.T) {
 			`PUT S/G/N/contoso/wcfRelays/w {"properties":{"relayType":"NetTcp","requiresClientAuthorization":true,"requiresTransportSecurity":false}}`},
 		{"wcfrelay update echo --namespace-name contoso --user-metadata m",
 			"GET S/G/N/contoso/wcfRelays/echo\n" +
-				`PUT S/G/N/contoso/wcfRelays/echo {"properties":{"relayType":"Http","userMetadata":"m"}}`},
+				`PUT S/G/N/contoso/wcfRelays/echo {"properties":{"relayType":"Http","userMetadata":"m"}} if "7"`},
 		{"wcfrelay list --namespace-name contoso", "GET S/G/N/contoso/wcfRelays"},
 		{"wcfrelay show -n echo --namespace-name contoso", "GET S/G/N/contoso/wcfRelays/echo"},
 		{"wcfrelay delete --relay-name echo --namespace-name contoso", "DELETE S/G/N/contoso/wcfRelays/echo"},
@@ -144,7 +144,7 @@ func TestRequests(t *testing.T) {
 			`PUT S/G/N/contoso/wcfRelays/echo/authorizationRules/new {"properties":{"rights":["Send"]}}`},
 		{"rule update app --hyco orders --namespace-name contoso --rights Send",
 			"GET S/G/N/contoso/hybridConnections/orders/authorizationRules/app\n" +
-				`PUT S/G/N/contoso/hybridConnections/orders/authorizationRules/app {"properties":{"rights":["Send"]}}`},
+				`PUT S/G/N/contoso/hybridConnections/orders/authorizationRules/app {"properties":{"rights":["Send"]}} if "7"`},
 		{"rule list --namespace-name contoso", "GET S/G/N/contoso/authorizationRules"},
 		{"rule show app --hybrid-connection-name orders --namespace-name contoso", "GET S/G/N/contoso/hybridConnections/orders/authorizationRules/app"},
 		{"rule delete app --hyco orders --namespace-name contoso", "DELETE S/G/N/contoso/hybridConnections/orders/authorizationRules/app"},
@@ -315,7 +315,7 @@ func TestErrors(t *testing.T) {
 		{"key renew r", 2, "say which key to replace: --key PrimaryKey or --key SecondaryKey"},
 		{"key renew r --key PrimaryKey --key-value env:NOPE", 2, "--key-value: the variable NOPE is not set"},
 		{"hyco show absent", 1, `show the hybrid connection absent: ResourceNotFound: The resource 'absent' does not exist; ` +
-			`"list" instead of the verb shows what is there, and "relayctl namespace list" the namespaces with their resource groups`},
+			`is it in another namespace or resource group? "relayctl namespace list" shows them`},
 		{"hyco list --token-file= --token wrong-token-1", 1,
 			"look for the namespace: InvalidAuthenticationToken: The access token is invalid; choose another token with --token-file or RELAYCTL_TOKEN"},
 		{"hyco list --token-file=", 1,
@@ -333,7 +333,7 @@ func TestErrors(t *testing.T) {
 		{"connection-string --hyco orders --rule nope", 1, `the hybrid connection orders has no rule nope; "relayctl rule list" shows those that are there, "relayctl rule create" makes one`},
 		{"connection-string --hyco orders", 2, `the hybrid connection orders has no rule of its own; say with --rule which one of the namespace, or make one with "relayctl rule create"`},
 		{"connection-string --hyco absent --rule RootManageSharedAccessKey", 1, `look for the hybrid connection absent: ResourceNotFound: The resource 'absent' does not exist; ` +
-			`"list" instead of the verb shows what is there, and "relayctl namespace list" the namespaces with their resource groups`},
+			`is it in another namespace or resource group? "relayctl namespace list" shows them`},
 		{"namespace network-rule-set update --ip-rules nowhere", 2, `--ip-rules: want an address or a prefix, got "nowhere"`},
 		{"namespace network-rule-set update --ip-rules 10.0.0.1=Maybe", 2, `--ip-rules: want the action Allow or Deny, got "Maybe"`},
 		{"namespace network-rule-set update --ip-rules action=Allow", 2, `--ip-rules: action= comes after the ip-mask= that it is for`},
