@@ -63,6 +63,8 @@ type Options struct {
 	Parse func(name string, text []byte) ([]namespace.Definition, error)
 	// Format writes definitions, keys included. Nil: 501.
 	Format func(io.Writer, []namespace.Definition) error
+	// FormatEmulator likewise, as Config.json of the Azure emulators.
+	FormatEmulator func(io.Writer, []namespace.Definition) error
 	// Version is that of the program.
 	Version string
 

@@ -55,9 +55,25 @@ func (c *call) transfer() (release func(), err error) {
 	}
 }
 
-// export answers with all namespaces and their keys, in our YAML.
+// The forms of an export.
+const (
+	formYAML     = "yaml"
+	formEmulator = "emulator"
+)
+
+// export answers with all namespaces and their keys, in our YAML or as the
+// Config.json of the Azure emulators.
 func (c *call) export() (answer, error) {
-	if c.o.Format == nil {
+	format, kind := c.o.Format, typeYAML
+	switch form := c.r.URL.Query().Get("form"); form {
+	case "", formYAML:
+	case formEmulator:
+		format, kind = c.o.FormatEmulator, typeJSON
+	default:
+		return answer{}, newFault(http.StatusBadRequest, codeBadRequest,
+			"The parameter form must be %s or %s, but is '%s'.", formYAML, formEmulator, shown(form))
+	}
+	if format == nil {
 		return answer{}, faultNotImplemented("This gateway cannot write definitions")
 	}
 	release, err := c.transfer()
@@ -74,11 +90,11 @@ func (c *call) export() (answer, error) {
 		defs[i] = n.Definition()
 	}
 	var b bytes.Buffer
-	if err := c.o.Format(&b, defs); err != nil {
+	if err := format(&b, defs); err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusOK, secret: true, raw: func(w http.ResponseWriter) {
-		w.Header().Set(contentType, typeYAML)
+		w.Header().Set(contentType, kind)
 		w.WriteHeader(http.StatusOK)
 		_, _ = w.Write(b.Bytes())
 	}}, nil

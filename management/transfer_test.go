@@ -177,6 +177,16 @@ func TestExport(t *testing.T) {
 	if len(strip(again)) == 0 || f.store.Load().Namespace("contoso").Len() != 3 {
 		t.Errorf("%s", again)
 	}
+	f.want(501, http.MethodGet, "/relayhouse/export?form=emulator", "")
+	f.want(400, http.MethodGet, "/relayhouse/export?form=toml", "")
+	f.api.o.FormatEmulator = func(w io.Writer, defs []namespace.Definition) error {
+		_, err := fmt.Fprintf(w, `{"count":%d}`, len(defs))
+		return err
+	}
+	w = f.want(200, http.MethodGet, "/relayhouse/export?form=emulator", "")
+	if w.Header().Get("Content-Type") != typeJSON || w.Body.String() != `{"count":1}` {
+		t.Errorf("%v %s", w.Header(), w.Body)
+	}
 	f.api.o.Format = func(io.Writer, []namespace.Definition) error { return errors.New("no") }
 	f.want(500, http.MethodGet, "/relayhouse/export", "")
 	if n := len(f.api.transfers); n != 0 {

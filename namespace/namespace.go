@@ -258,14 +258,13 @@ func (n *Namespace) Gone(path string) *Entity {
 	var room [EntityNameMax]byte
 	folded := appendLower(room[:0], path[:max(end, 0)])
 	for end > 0 {
-		name := string(folded[:end])
-		if e := n.byName[name]; e != nil {
+		if e := n.byName[string(folded[:end])]; e != nil {
 			if e.Kind == KindHybridConnection && e.Disabled {
 				return e
 			}
 			return nil
 		}
-		if e := n.gone[name]; e != nil {
+		if e := n.gone[string(folded[:end])]; e != nil {
 			return e
 		}
 		end = strings.LastIndexByte(path[:end], '/')

@@ -47,7 +47,8 @@ func (n *Node) openManagement() error {
 		TokensFile: c.Tokens, Audit: n.audit, Domain: c.Domain,
 		NamespacesMax: n.cfg.Store.NamespacesMax, Backup: n.backupFunc(),
 		Parse: parseDefinitions, Format: config.WriteDefinitions,
-		Version: build().Version, Log: n.log,
+		FormatEmulator: config.WriteEmulator,
+		Version:        build().Version, Log: n.log,
 	})
 	if err != nil {
 		_ = l.Close()

@@ -14,29 +14,35 @@ import (
 
 func (a *app) exportCommand() *cobra.Command {
 	var file string
+	var emulator bool
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "write all namespaces, entities, rules and keys as YAML",
 		Long: `Write all namespaces, entities, rules and keys as YAML, to standard output or a file of
 mode 0600. A gateway can be started with it, and "relayctl import" reads it.`,
 		Example: `  relayctl export -f namespaces.yaml
+  relayctl export --emulator -f Config.json
   relayctl export --context old | relayctl import - --context new`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "",
 		"`FILE` to write, in one step (default: standard output)")
+	cmd.Flags().BoolVar(&emulator, "emulator", false, "write the Config.json of the Azure emulators, "+
+		"without what that has no word for")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, err := a.api()
 		if err != nil {
 			return err
 		}
 		if file == "" || file == "-" {
-			if err := client.Export(cmd.Context(), a.Out); err != nil {
+			if err := client.Export(cmd.Context(), emulator, a.Out); err != nil {
 				return fmt.Errorf("export: %w", err)
 			}
 			return nil
 		}
-		err = replaceFile(file, func(f *os.File) error { return client.Export(cmd.Context(), f) })
+		err = replaceFile(file, func(f *os.File) error {
+			return client.Export(cmd.Context(), emulator, f)
+		})
 		if err != nil {
 			return fmt.Errorf("export to %s: %w", file, err)
 		}

@@ -197,6 +197,7 @@ func TestFiles(t *testing.T) {
 	s.file("Config.json", "{}")
 	for _, c := range []struct{ args, out, request string }{
 		{"export", "namespaces: []\n", "GET /relayhouse/export"},
+		{"export --emulator", "namespaces: []\n", "GET /relayhouse/export?form=emulator"},
 		{"export -f $DIR/out.yaml", "$DIR/out.yaml is written; it holds keys\n", "GET /relayhouse/export"},
 		{"backup $DIR/b.db", "$DIR/b.db is written; it holds keys\n", "GET /relayhouse/backup"},
 		{"backup -", "\x00\x01", "GET /relayhouse/backup"},

@@ -27,8 +27,30 @@ async function manage(t, options = {}) {
   const endpoint = `https://${gateway.endpoints.management}`;
   const client = new RelayAPI(credential, options.subscription || subscription,
     { endpoint, ...options });
+  for (const group of groupsOf(client)) client[group] = watched(group, client[group]);
   return { gateway, client, token, endpoint };
 }
+
+// The operations that have been called, as "group.operation".
+const called = new Set();
+
+const groupsOf = (client) => ['operations', 'namespaces', 'hybridConnections', 'wCFRelays']
+  .filter((group) => client[group]);
+
+/** All operations of a group of the client. */
+const operationsOf = (group) => Object.getOwnPropertyNames(Object.getPrototypeOf(group))
+  .filter((name) => name !== 'constructor' && !name.startsWith('_') &&
+    !name.endsWith('PagingPage') && !name.endsWith('PagingAll'));
+
+/** The group, noting which of its operations are called. */
+const watched = (name, group) => new Proxy(group, {
+  get(target, key) {
+    const value = target[key];
+    if (typeof value !== 'function') return value;
+    called.add(`${name}.${String(key)}`);
+    return value.bind(target);
+  },
+});
 
 async function collect(pages) {
   const all = [];
@@ -326,4 +348,26 @@ test('every version of the API', async (t) => {
   const { client } = await manage(t, { apiVersion: '2015-01-01' });
   await assert.rejects(collect(client.namespaces.list()),
     (e) => e.statusCode === 400 && /ApiVersion/.test(e.code));
+});
+
+test('the rest of its operations, and then none is left', async (t) => {
+  const { client } = await manage(t);
+  const ns = 'contoso-10';
+  const making = await client.namespaces.beginCreateOrUpdate(group, ns, { location: 'here' });
+  assert.equal((await within(patience, 'namespace', making.pollUntilDone())).name, ns);
+  await client.namespaces.createOrUpdateAuthorizationRule(group, ns, 'r', { rights: ['Send'] });
+  assert.deepEqual((await client.namespaces.getAuthorizationRule(group, ns, 'R')).rights, ['Send']);
+  await client.wCFRelays.createOrUpdate(group, ns, 'w', { relayType: 'Http' });
+  assert.equal((await client.wCFRelays.get(group, ns, 'W')).relayType, 'Http');
+  const going = await client.namespaces.beginDelete(group, ns);
+  await within(patience, 'delete', going.pollUntilDone());
+
+  const missing = [];
+  for (const name of groupsOf(client)) {
+    for (const operation of operationsOf(client[name])) {
+      if (!called.has(`${name}.${operation}`)) missing.push(`${name}.${operation}`);
+    }
+  }
+  assert.deepEqual(missing, []);
+  assert.ok(called.size > 35, `${called.size} operations`);
 });

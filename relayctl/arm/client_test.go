@@ -211,7 +211,7 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 func TestDownloadsAreBounded(t *testing.T) {
 	c, _ := newClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, endless{}) })
 	var n counter
-	if err := c.download(t.Context(), "/x", &n, 1<<20); !errors.Is(err, ErrFileSize) || n > 1<<20+1 {
+	if err := c.download(t.Context(), "/x", "", &n, 1<<20); !errors.Is(err, ErrFileSize) || n > 1<<20+1 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -19,14 +19,18 @@ const (
 // ErrFileSize is a file that is longer than its bound.
 var ErrFileSize = errors.New("the file is longer than it may be")
 
-// Export writes the definitions of all namespaces to w, as YAML, with keys.
-func (c *Client) Export(ctx context.Context, w io.Writer) error {
-	return c.download(ctx, "/relayhouse/export", w, DefinitionsMax)
+// Export writes the definitions of all namespaces to w, with keys: as YAML, or as
+// the Config.json of an emulator.
+func (c *Client) Export(ctx context.Context, emulator bool, w io.Writer) error {
+	if emulator {
+		return c.download(ctx, "/relayhouse/export", "form=emulator", w, DefinitionsMax)
+	}
+	return c.download(ctx, "/relayhouse/export", "", w, DefinitionsMax)
 }
 
 // Backup writes the gateway's store to w.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	return c.download(ctx, "/relayhouse/backup", w, backupMax)
+	return c.download(ctx, "/relayhouse/backup", "", w, backupMax)
 }
 
 // Import sends definitions; mode is merge, replace or empty. It returns how many
@@ -57,10 +61,16 @@ func (c *Client) Version(ctx context.Context) (Resource, error) {
 	return c.one(ctx, http.MethodGet, c.address("/relayhouse/version", ""), "", nil)
 }
 
-func (c *Client) download(ctx context.Context, path string, w io.Writer, limit int64) error {
+func (c *Client) download(
+	ctx context.Context, path, query string, w io.Writer, limit int64,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()
-	resp, err := c.do(ctx, http.MethodGet, c.address(path, ""), "", "", nil)
+	address := c.address(path, "")
+	if query != "" {
+		address += "?" + query
+	}
+	resp, err := c.do(ctx, http.MethodGet, address, "", "", nil)
 	if err != nil {
 		return err
 	}
