@@ -109,7 +109,7 @@ func TestHTTPEntityRemoved(t *testing.T) {
 	streams.WantResponse(t, 200, "there")
 	// What is gone is unknown from now on.
 	s.Send(t, get(n))
-	wantError(t, s.Response(t), 401, "TokenMissingOrInvalid")
+	wantError(t, s.Response(t), 404, "EndpointNotFound")
 	s.Send(t, get(n, "Authorization: "+root("http%3A%2F%2Frelay.test")))
 	wantError(t, s.Response(t), 404, "EndpointNotFound", "Endpoint does not exist")
 }

@@ -226,7 +226,7 @@ func TestItem67EntityRemoved(t *testing.T) {
 	d.Token = root("http%3A%2F%2Frelay.test")
 	n.TryListen(t, d).Want(t, 404)
 	n.Connect(t, d).Want(t, 404)
-	n.Connect(t, anonymous).Want(t, 401)
+	n.Connect(t, anonymous).Want(t, 404)
 	n.WantClosed(t, "listener", "entity_removed")
 	n.WantClosed(t, "relayed_sender", "entity_removed")
 
