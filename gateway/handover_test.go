@@ -3,7 +3,9 @@ package gateway_test
 import (
 	"crypto/sha256"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -197,5 +199,48 @@ func TestSpreadListeners(t *testing.T) {
 	}
 	if early == 0 || early > n*3/4 {
 		t.Errorf("%d of %d were sent away in the first half", early, n)
+	}
+}
+
+// told notes what a successor is told.
+type told struct {
+	deaf
+	mu  sync.Mutex
+	all []string // Guarded by mu.
+}
+
+func (s *told) note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, text)
+}
+
+func (s *told) Retired(entity string) { s.note("retired " + entity) }
+func (s *told) Absent(entity string)  { s.note("absent " + entity) }
+
+// TestSpreadOfNobody: the successor must not wait for listeners that left by
+// themselves while others were still to be sent away.
+func TestSpreadOfNobody(t *testing.T) {
+	t.Parallel()
+	h := startHalf(t, false)
+	next := new(told)
+	h.g.SetSuccessor(next)
+	// A listener that leaves before the spread has counted it is told of to
+	// nobody: once more, then.
+	for len(next.all) == 0 {
+		l := h.Listen(t, open)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.g.SpreadListeners(t.Context(), h.e, time.Hour)
+		}()
+		l.Close(t)
+		relaytest.Receive(t, done, "the end of the spread")
+		next.mu.Lock()
+		want := []string{"absent test/" + relaytest.Anonymous}
+		if len(next.all) > 0 && !slices.Equal(next.all, want) {
+			t.Errorf("told %q, want %q", next.all, want)
+		}
+		next.mu.Unlock()
 	}
 }

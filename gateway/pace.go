@@ -17,7 +17,7 @@ const paceStep = 100 * time.Millisecond
 // when ctx is done.
 func (g *Gateway) SpreadListeners(ctx context.Context, e *engine.Engine, over time.Duration) {
 	var all []*listener
-	left := map[string]int{}
+	left, away := map[string]int{}, map[string]bool{}
 	g.table.Range(g.table.ListenersAll()+1, func(entity, _ string, l *listener) {
 		all = append(all, l)
 		left[entity]++
@@ -28,16 +28,39 @@ func (g *Gateway) SpreadListeners(ctx context.Context, e *engine.Engine, over ti
 		if !g.waitUntil(ctx, begin.Add(turn(i, len(all), over, rand.Float64()))) {
 			break
 		}
+		away[l.entity.Key()] = away[l.entity.Key()] || g.table.Listeners(l.entity.Key()) > 0
 		l.retireLater()
 		if left[l.entity.Key()]--; left[l.entity.Key()] == 0 {
 			g.retiredAll(l.entity.Key())
 		}
 	}
+	for entity := range left {
+		away[entity] = away[entity] || g.table.Listeners(entity) > 0
+	}
 	g.EndListeners(e)
 	for entity, n := range left {
-		if n > 0 {
+		switch {
+		case n > 0 && away[entity]:
 			g.retiredAll(entity)
+		case n > 0:
+			g.allLeft(entity)
 		}
+	}
+}
+
+// allLeft notes that the listeners of an entity have gone by themselves: nobody
+// should wait for them.
+func (g *Gateway) allLeft(entity string) {
+	next := g.handover.successor.Load()
+	if next == nil {
+		return
+	}
+	h := &g.handover
+	h.mu.Lock()
+	told := h.retired[entity]
+	h.mu.Unlock()
+	if !told {
+		(*next).Absent(entity)
 	}
 }
 

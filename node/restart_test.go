@@ -332,6 +332,11 @@ func TestTakeoverThatEndsEarly(t *testing.T) {
 		s, r := l.Pair(t, anonymous)
 		relaytest.Exchange(t, s, r)
 		s.Abort()
+		// Each one but the first has said hello; until it is given up, the next
+		// would be refused.
+		relaytest.Eventually(t, "the process goes on", func() bool {
+			return countLines(n, "the new process did not take over; this one goes on") == i
+		})
 	}
 	if returned(n.Replaced()) {
 		t.Error("the node says that it is replaced")
@@ -339,6 +344,17 @@ func TestTakeoverThatEndsEarly(t *testing.T) {
 	b, _ := follow(t, n, set)
 	again := b.Listen(t, anonymous)
 	again.Pair(t, anonymous)
+}
+
+// countLines counts the lines of the log that have text.
+func countLines(n *relaytest.Node, text string) int {
+	count := 0
+	for _, line := range n.Lines() {
+		if strings.Contains(line, text) {
+			count++
+		}
+	}
+	return count
 }
 
 // TestTakeoverRefused: nonsense, another version, a second process, one that
