@@ -14,9 +14,11 @@ const (
 	// gateway's, so that neither side sets the pace of the other.
 	readBuffer = 256 << 10
 	// sourcePorts is how many connections leave from one source address
-	// before the next is used: below the 28,232 ports of the kernel's default
-	// range (ip_local_port_range), with room for ports still in TIME_WAIT.
-	sourcePorts = 20_000
+	// before the next is used. The kernel's default range (ip_local_port_range)
+	// has 28,232 ports, but connect looks through the 14,116 of one parity
+	// first: beyond those each search costs milliseconds. Measured with 8,300
+	// relays, 16,600 connections, per address.
+	sourcePorts = 12_000
 )
 
 // A loop owns the sockets of one driver and runs on one goroutine: the one that
@@ -31,8 +33,9 @@ type loop struct {
 	// spread gives every connection the next of so many source addresses;
 	// zero moves on only after sourcePorts connections.
 	spread int
-	// firstSource is the last byte of the first source address.
-	firstSource byte
+	// firstSource is the last byte of the first source address, and sourceNet
+	// the one before it: 127.0.sourceNet.firstSource.
+	firstSource, sourceNet byte
 
 	// tls are the settings of all connections; nil for plain ones. opened is
 	// what was read of one, sealed what it is to send; both are scratch.
@@ -165,5 +168,5 @@ func (l *loop) source(target netip.Addr) netip.Addr {
 	if l.spread > 0 {
 		turn = l.dialed % l.spread
 	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, l.firstSource + byte(turn)})
+	return netip.AddrFrom4([4]byte{127, 0, l.sourceNet, l.firstSource + byte(turn)})
 }

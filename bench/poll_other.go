@@ -32,6 +32,9 @@ func cpuTime(pid int) (time.Duration, error) { return 0, errLinux }
 func machineBusy() (time.Duration, error)    { return 0, errLinux }
 func userMemory(pid int) (uint64, error)     { return 0, errLinux }
 func slab() (uint64, error)                  { return 0, errLinux }
+func availableMemory() (uint64, error)       { return 0, errLinux }
+func socketMemory() (b, n uint64, err error) { return 0, 0, errLinux }
+func droppedPackets() (uint64, error)        { return 0, errLinux }
 func descriptors(pid int) (int, error)       { return 0, errLinux }
 func kernelRelease() string                  { return "unknown" }
 func descriptorLimit() uint64                { return 0 }

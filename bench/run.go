@@ -38,8 +38,13 @@ type Options struct {
 	StuckBytes, StuckBytesEach uint64
 	// HTTPBytes is the body of http-bulk; 0 means the default.
 	HTTPBytes uint64
+	// Hold are the dimensions of b10; zero fields mean the default.
+	Hold HoldSize
 	// Spin is the command of one spinner (see Spin), empty for none.
 	Spin []string
+	// Drive is the command of one driver process (see Drive); without it b10
+	// is skipped.
+	Drive []string
 	// Environment is copied into every row.
 	Environment Environment
 	// Progress hears one line per trial; nil for silence.
@@ -86,6 +91,7 @@ type sizes struct {
 	httpLarge  int // b13: senders with bodies of 1 MiB
 	httpBytes  uint64
 	httpSlow   uint64 // http-bulk: body for a receiver that stalls
+	hold       HoldSize
 }
 
 func (o *Options) sizes() sizes {
@@ -100,6 +106,7 @@ func (o *Options) sizes() sizes {
 		stormRate: 1000, churn: 32,
 		tlsAtOnce: 32, tlsRelays: []int{500, 2000, 4000}, tlsCrowd: 1000,
 		httpSmall: 64, httpLarge: 8, httpBytes: 1e9, httpSlow: 64 * mib,
+		hold: HoldSize{Relays: 20_000, Gateways: 3, Step: 10_000, Rest: DefaultRest},
 	}
 	if o.Small {
 		s = sizes{
@@ -110,6 +117,7 @@ func (o *Options) sizes() sizes {
 			stormRate: 300, churn: 8,
 			tlsAtOnce: 16, tlsRelays: []int{50, 100, 200}, tlsCrowd: 50,
 			httpSmall: 16, httpLarge: 2, httpBytes: 64 * mib, httpSlow: 64 * mib,
+			hold: HoldSize{Relays: 400, Gateways: 2, Step: 200, Rest: 100 * time.Millisecond},
 		}
 	}
 	if o.StuckBytes > 0 {
@@ -121,6 +129,7 @@ func (o *Options) sizes() sizes {
 	if o.HTTPBytes > 0 {
 		s.httpBytes = o.HTTPBytes
 	}
+	s.hold = o.Hold.or(s.hold)
 	return s
 }
 

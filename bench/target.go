@@ -102,6 +102,7 @@ type startOptions struct{ oneLoop bool }
 // A gateway is a running target.
 type gateway struct {
 	addr   netip.AddrPort // where clients connect
+	admin  string         // address of its metrics; empty when it runs already
 	secure bool           // with TLS
 	pids   processes
 	// fresh says that the process was started for this test.
@@ -228,6 +229,7 @@ func (g *gateway) tryReady(ctx context.Context, end TLSEnd) error {
 	if g.addr, err = netip.ParseAddrPort(e.HTTP); err != nil {
 		return fmt.Errorf("endpoints.json: http: %w", err)
 	}
+	g.admin = e.Admin
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.Admin+"/readyz", nil)
 	if err != nil {
 		return err

@@ -76,6 +76,12 @@ var tests = []*Test{
 		run:   runBesideIdle,
 	},
 	{
+		ID: "b10", Title: "many relays over several gateway processes, then all echo",
+		About: "20,000 over 3; `relaybench hold` takes other sizes: 100,000 and more. Memory " +
+			"per relay must stay b7's, and every relay must echo after the rest",
+		run: runHold, ownProcesses: true, once: true,
+	},
+	{
 		ID: "fairness", Title: "ping beside three blasting relays on one loop",
 		About: "the gateway runs one loop; p99 below 50 ms, ratio to the idle case",
 		start: startOptions{oneLoop: true}, run: runFairness,

@@ -61,6 +61,6 @@ absolute numbers.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newCompare(), newList(), newNaive(), newSpin())
+	root.AddCommand(newRun(), newHold(), newCompare(), newList(), newNaive(), newSpin(), newDrive())
 	return root
 }

@@ -80,10 +80,31 @@ set-up that was refused, a gateway that did not end cleanly.`,
 }
 
 func (f *runFlags) define(cmd *cobra.Command) {
+	f.defineTarget(cmd)
+	f.defineTests(cmd)
+	f.defineOutput(cmd)
+	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
+	cmd.MarkFlagsMutuallyExclusive("start", "pid")
+	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
+	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "tls")
+}
+
+// defineTarget has the flags that say how a gateway is started and spoken to.
+func (f *runFlags) defineTarget(cmd *cobra.Command) {
 	p, o := cmd.Flags(), &f.options
 	p.StringVar(&f.start, "start", "", "gateway binary to start for each test")
 	p.StringVar(&f.command, "command", "dev", "subcommand of the --start binary")
 	p.StringVar(&f.args, "args", "", "further arguments for the --start binary, split at blanks")
+	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
+		"or authenticated with --tokens)")
+	p.BoolVar(&o.Tokens, "tokens", false, "senders present a token too")
+	p.StringVar(&o.Rule, "rule", bench.DefaultRule, "authorization rule that signs tokens")
+	p.StringVar(&o.Key, "key", bench.DefaultKey, "key of the rule")
+}
+
+// defineTests has the flags that say what is measured and how often.
+func (f *runFlags) defineTests(cmd *cobra.Command) {
+	p, o := cmd.Flags(), &f.options
 	p.StringVar(&f.oneLoop, "one-loop-args", "--engine-loops=1",
 		"further arguments that make the --start binary run one event loop (fairness)")
 	p.StringVar(&f.gateway, "gateway", "", "address of a running gateway, http://127.0.0.1:PORT "+
@@ -98,26 +119,22 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	p.DurationVar(&o.Duration, "duration", 2*time.Second, "measured window; at least 1.5s for "+
 		"figures that mean something")
 	p.IntVar(&o.Rounds, "rounds", 0, "how often to repeat each test (default 3; 1 for b7, b8, "+
-		"stuck, http-bulk, tls-idle and with --small)")
+		"b10, stuck, http-bulk, tls-idle and with --small)")
 	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
-	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
-		"or authenticated with --tokens)")
-	p.BoolVar(&o.Tokens, "tokens", false, "senders present a token too")
-	p.StringVar(&o.Rule, "rule", bench.DefaultRule, "authorization rule that signs tokens")
-	p.StringVar(&o.Key, "key", bench.DefaultKey, "key of the rule")
-	p.StringVar(&f.jsonFile, "json", "", "also write the rows to this file, one JSON object "+
-		"per line")
-	p.StringVar(&f.commit, "commit", "", "commit to name in the rows (default: ask git)")
 	p.Uint64Var(&f.stuckMB, "stuck-mb", 0, "megabytes over the single pair of stuck (default 600)")
 	p.Uint64Var(&f.stuckMBs, "stuck-mb-each", 0, "megabytes over each of the many pairs of stuck "+
 		"(default 60)")
 	p.Uint64Var(&f.httpMB, "http-mb", 0, "megabytes of each long body of http-bulk (default 1000)")
 	p.BoolVar(&f.noSpin, "no-spinners", false, "let cores sleep during b3 and b13b")
+}
+
+// defineOutput has the flags that say where results go.
+func (f *runFlags) defineOutput(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.jsonFile, "json", "", "also write the rows to this file, one JSON object "+
+		"per line")
+	p.StringVar(&f.commit, "commit", "", "commit to name in the rows (default: ask git)")
 	p.BoolVar(&f.quiet, "quiet", false, "no line per round on standard error")
-	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
-	cmd.MarkFlagsMutuallyExclusive("start", "pid")
-	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
-	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "tls")
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {
@@ -151,15 +168,17 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)
 	}
-	if f.command != "dev" && !cmd.Flags().Changed("one-loop-args") {
+	if f.command != "dev" && cmd.Flags().Lookup("one-loop-args") != nil &&
+		!cmd.Flags().Changed("one-loop-args") {
 		f.oneLoop = "" // GOMAXPROCS=1 has to do
 	}
 	if err := f.addTargets(self); err != nil {
 		return err
 	}
-	if o.Rounds < 0 || o.Duration <= 0 {
+	if o.Rounds < 0 || o.Duration < 0 || o.Duration == 0 && cmd.Flags().Changed("duration") {
 		return errors.New("want --rounds and --duration above zero")
 	}
+	o.Drive = []string{self, "drive"}
 	if !f.noSpin {
 		o.Spin = []string{self, "spin"}
 	}
