@@ -93,7 +93,7 @@ func tinySizes() *sizes {
 		warmUp: 10 * time.Millisecond, window: 40 * time.Millisecond, pairs: 5, rate: 500,
 		atOnce: []int{2, 4}, relays: []int{2, 4}, settle: time.Millisecond, idle: []int{0, 3},
 		busy: 3, busyRate: 300, stuckPairs: 2, stuckBytes: 3e6, stuckEach: 1e6,
-		stall: 10 * time.Millisecond, stormRate: 200, churn: 2,
+		stall: 10 * time.Millisecond, stopped: 3, stormRate: 200, churn: 2,
 		tlsAtOnce: 3, tlsRelays: []int{2, 4}, tlsCrowd: 3,
 		httpSmall: 3, httpLarge: 2, httpBytes: 3e6, httpSlow: 1e6,
 		hold: HoldSize{Relays: 11, Gateways: 2, Step: 4, Rest: time.Millisecond, MemoryFloor: 1},

@@ -72,8 +72,15 @@ type Target struct {
 	URL string
 	PID int
 
-	// Open says that the target does not check tokens.
-	Open bool
+	// Open says that the target does not check tokens, and OnlyWebSockets
+	// that it relays no HTTP requests.
+	Open, OnlyWebSockets bool
+	// Compared says what the target does, when that is not the work of a
+	// gateway.
+	Compared string
+	// Missing is why the target could not be made ready; every test fails
+	// with it.
+	Missing error
 }
 
 // secure says that clients reach t with TLS.
@@ -115,6 +122,9 @@ type gateway struct {
 
 // start makes t available.
 func (t *Target) start(ctx context.Context, o startOptions) (*gateway, error) {
+	if t.Missing != nil {
+		return nil, t.Missing
+	}
 	if t.Binary == "" {
 		addr, err := resolve(t.URL)
 		if err != nil {

@@ -14,6 +14,8 @@ type Test struct {
 	// needsTLS: the test needs a target that is reached with TLS. forTLS: it
 	// is part of the default list when there is such a target, and of no other.
 	needsTLS, forTLS bool
+	// http: the test sends HTTP requests.
+	http bool
 	// once: long and steady, so one round is enough unless more are asked for.
 	once bool
 	run  func(t *trial) error
@@ -37,6 +39,11 @@ var tests = []*Test{
 		ID: "b2b", Title: "one stream, 1 KiB messages, one per write",
 		About: "the worst case without batching",
 		run:   func(t *trial) error { return runStream(t, "", 1<<10, 1) },
+	},
+	{
+		ID: "sizes", Title: "one stream, messages of 128 B to 64 KiB, 32 KiB per write",
+		About: "throughput and cost by message size; b1 and b2 are two points of it",
+		run:   runSizes,
 	},
 	{
 		ID: "b3", Title: "one pair, closed loop, 128 B",
@@ -82,6 +89,17 @@ var tests = []*Test{
 		run: runHold, ownProcesses: true, once: true,
 	},
 	{
+		ID: "b11", Title: "100 relays whose receiver does not read, senders that do not stop",
+		About: "memory that the gateway holds per relay: at most 256 KiB, one direction's bound; " +
+			"the kernel's buffers, 12 MB per such relay, allow no more relays",
+		run:   runStopped, once: true,
+	},
+	{
+		ID: "b12", Title: "b4 alone, then beside 9k idle relays: pauses of the collector",
+		About: "p99.9 must not grow; objects on the heap per relay, longest pause since the start",
+		run:   runBesideHeap,
+	},
+	{
 		ID: "fairness", Title: "ping beside three blasting relays on one loop",
 		About: "the gateway runs one loop; p99 below 50 ms, ratio to the idle case",
 		start: startOptions{oneLoop: true}, run: runFairness,
@@ -106,18 +124,18 @@ var tests = []*Test{
 		ID: "b13", Title: "relayed HTTP, bodies of 1 KiB (64 senders) and 1 MiB (8 senders)",
 		About: "keep-alive senders in a closed loop; 1 KiB travels on the control channel, " +
 			"1 MiB by rendezvous; the other body is tiny or absent",
-		run: runHTTP,
+		run: runHTTP, http: true,
 	},
 	{
 		ID: "b13b", Title: "relayed HTTP, one sender, closed loop",
 		About: "latency of one request, beside spinners so that no core sleeps",
-		run:   runHTTPOne,
+		run:   runHTTPOne, http: true,
 	},
 	{
 		ID: "http-bulk", Title: "relayed HTTP, one body of 1 GB each way",
 		About: "every byte is compared; gateway memory may grow by 16 MiB, also when the " +
 			"receiver stops twice (64 MiB)",
-		run: runHTTPBulk, once: true,
+		run: runHTTPBulk, once: true, http: true,
 	},
 	{
 		ID: "tls-bulk", Title: "one stream, 64 KiB messages, with TLS",
@@ -157,6 +175,8 @@ func (x *Test) skip(t *Target) string {
 	switch {
 	case x.needsCheck && t.Open:
 		return "the target does not check tokens"
+	case x.http && t.OnlyWebSockets:
+		return "the target relays WebSockets only"
 	case x.needsTLS && !t.secure():
 		return "the target is reached without TLS"
 	case x.ownProcesses && t.Binary == "":

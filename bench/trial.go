@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/relayhouse/relayhouse/sas"
@@ -38,6 +39,7 @@ type trial struct {
 	mode   tlsMode // of targets that are reached with TLS
 
 	values   []value
+	curves   map[string][]float64 // by name, at each of CurveQuantiles
 	notes    []string
 	failures failures
 	// foreign is the largest share of the machine that neither the gateway
@@ -70,6 +72,14 @@ func (t *trial) note(format string, args ...any) {
 func (t *trial) latency(prefix string, h *Histogram) {
 	t.cost(prefix+"p50", "us", micros(h.Quantile(0.50)))
 	t.cost(prefix+"p99", "us", micros(h.Quantile(0.99)))
+	if t.curves == nil {
+		t.curves = map[string][]float64{}
+	}
+	var points []float64
+	for _, q := range CurveQuantiles {
+		points = append(points, micros(h.Quantile(q)))
+	}
+	t.curves[strings.TrimRight(prefix, ": ")] = points
 }
 
 // bound judges a limit that gateways must keep; the baseline need not, so for

@@ -17,9 +17,10 @@ func newCompare() *cobra.Command {
 		Short: "put the figures of two runs side by side",
 		Long: `Compares two files that "relaybench run --json" wrote.
 
-The verdict is "within spread" unless the spreads of the two runs do not
-overlap; with one round per run there is no verdict. Take both runs on the same
-machine, with at least three rounds, in the same hour.`,
+RATIO is the second median divided by the first; SPREAD is lowest to highest over
+the rounds. The verdict is "within spread" unless the spreads of the two runs do
+not overlap: then "better" or "WORSE". With one round per run there is none. Take
+both runs on the same machine, with at least three rounds, in the same hour.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var runs [2][]bench.Row

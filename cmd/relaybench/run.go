@@ -33,6 +33,7 @@ type runFlags struct {
 	httpMB   uint64
 	quiet    bool
 	noSpin   bool
+	foreign  float64
 }
 
 func newRun() *cobra.Command {
@@ -61,9 +62,13 @@ was negotiated. HAProxy has to be installed; its rows are skipped otherwise.
 
 How to read the table: MEDIAN, BEST and SPREAD are over the N rounds; NAIVE is
 the naive relay's median and RATIO the median of the ratios to it, each taken
-inside one round: below 1 is cheaper, or for rates lower. A line below the
-table tells when other processes used more than 5 % of the machine: then
-repeat, or trust CPU figures and ratios only.
+inside one round: below 1 is cheaper, or for rates lower. In every round each
+target has its turn, and another one is first.
+
+A round in which other processes used more than --foreign-max of the machine is
+thrown away, and repeated, up to --retries times per test; its failures count all
+the same. When that does not help the calmest attempt is kept, and a line below
+the table calls the row BUSY: repeat it, or trust CPU figures and ratios only.
 
 The exit status is 1 when any test has failures: a relay that lost a byte, a
 set-up that was refused, a gateway that did not end cleanly.`,
@@ -120,6 +125,9 @@ func (f *runFlags) defineTests(cmd *cobra.Command) {
 		"figures that mean something")
 	p.IntVar(&o.Rounds, "rounds", 0, "how often to repeat each test (default 3; 1 for b7, b8, "+
 		"b10, stuck, http-bulk, tls-idle and with --small)")
+	p.Float64Var(&f.foreign, "foreign-max", 5, "percent of the machine that other processes may "+
+		"use in a round before it is thrown away; 0 keeps all (default with --small)")
+	p.IntVar(&o.Retries, "retries", 3, "how many rounds per test may be thrown away")
 	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
 	p.Uint64Var(&f.stuckMB, "stuck-mb", 0, "megabytes over the single pair of stuck (default 600)")
 	p.Uint64Var(&f.stuckMBs, "stuck-mb-each", 0, "megabytes over each of the many pairs of stuck "+
@@ -187,6 +195,9 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	}
 	o.StuckBytes, o.StuckBytesEach = f.stuckMB*1e6, f.stuckMBs*1e6
 	o.HTTPBytes = f.httpMB * 1e6
+	if !o.Small || cmd.Flags().Changed("foreign-max") {
+		o.ForeignMax = f.foreign / 100
+	}
 	o.Environment = bench.ThisEnvironment(f.commitName(), commandLine())
 	return nil
 }
