@@ -103,6 +103,7 @@ bench-small: build ## every test of relaybench at small size, the stuck receiver
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --tls --small --quiet
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --tests stuck --rounds 1 --quiet
+	$(BIN)/relaybench gate --start $(BIN)/relayhouse
 
 .PHONY: bench-cmp
 bench-cmp: $(BENCHSTAT) ## compare with another commit: make bench-cmp OLD=commit [BENCH=regexp]

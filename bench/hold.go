@@ -1,14 +1,9 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -332,21 +327,9 @@ func (g *gateway) metric(ctx context.Context, name string) float64 {
 	if g.admin == "" {
 		return 0
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+"/metrics", nil)
+	body, err := g.metrics(ctx)
 	if err != nil {
 		return 0
 	}
-	res, err := probe.Do(req)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = res.Body.Close() }()
-	lines := bufio.NewScanner(io.LimitReader(res.Body, 4*mib))
-	for lines.Scan() {
-		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			v, _ := strconv.ParseFloat(text, 64)
-			return v
-		}
-	}
-	return 0
+	return sumMetric(body, name)
 }

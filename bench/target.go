@@ -240,11 +240,7 @@ func (g *gateway) tryReady(ctx context.Context, end TLSEnd) error {
 		return fmt.Errorf("endpoints.json: http: %w", err)
 	}
 	g.admin = e.Admin
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.Admin+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	res, err := probe.Do(req)
+	res, err := g.get(ctx, "/readyz")
 	if err != nil {
 		return err
 	}
@@ -266,6 +262,15 @@ func (g *gateway) tryReady(ctx context.Context, end TLSEnd) error {
 		return err
 	}
 	return checkCertificate(ctx, g.addr, certificate)
+}
+
+// get asks the operator's port of g.
+func (g *gateway) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return probe.Do(req)
 }
 
 // checkCertificate shakes hands once as a client that trusts only the given

@@ -92,7 +92,7 @@ var tests = []*Test{
 		ID: "b11", Title: "100 relays whose receiver does not read, senders that do not stop",
 		About: "memory that the gateway holds per relay: at most 256 KiB, one direction's bound; " +
 			"the kernel's buffers, 12 MB per such relay, allow no more relays",
-		run:   runStopped, once: true,
+		run: runStopped, once: true,
 	},
 	{
 		ID: "b12", Title: "b4 alone, then beside 9k idle relays: pauses of the collector",

@@ -61,6 +61,6 @@ absolute numbers.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newHold(), newCompare(), newList(), newNaive(), newSpin(), newDrive())
+	root.AddCommand(newRun(), newHold(), newGate(), newCompare(), newList(), newNaive(), newSpin(), newDrive())
 	return root
 }
