@@ -30,7 +30,8 @@ func WriteComparison(w io.Writer, before, after []Row) error {
 	}
 	_, _ = fmt.Fprintln(w)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "TEST\tTARGET\tFIGURE\tUNIT\tBEFORE\tSPREAD\tAFTER\tSPREAD\tRATIO\tVERDICT")
+	_, _ = fmt.Fprintln(tw, "TEST\tTARGET\tFIGURE\tUNIT\tBEFORE\tSPREAD\tAFTER\tSPREAD\tRATIO\t"+
+		"VERDICT")
 	common := 0
 	var busy []string
 	for i := range before {

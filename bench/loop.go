@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -30,6 +31,9 @@ type loop struct {
 	buf    []byte
 	now    time.Time // of the last wake-up
 	dialed int       // connections ever begun
+	// door is a listening socket, 0 for none, and arrived takes what comes in.
+	door    int
+	arrived func(fd int) error
 	// spread gives every connection the next of so many source addresses;
 	// zero moves on only after sourcePorts connections.
 	spread int
@@ -67,6 +71,9 @@ func (l *loop) close() {
 			c.abort()
 		}
 	}
+	if l.door != 0 {
+		closeFD(l.door)
+	}
 	l.poll.close()
 }
 
@@ -83,6 +90,12 @@ func (l *loop) step(until time.Time) error {
 	l.now = time.Now()
 	for i := range n {
 		fd, in, out := l.poll.event(i)
+		if fd == l.door && fd != 0 {
+			if err := l.admit(); err != nil {
+				return err
+			}
+			continue
+		}
 		c := l.conn(fd)
 		if c != nil && in {
 			c.readable()
@@ -130,6 +143,19 @@ func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, erro
 		return nil, err
 	}
 	l.dialed++
+	c, err := l.adopt(fd, o)
+	if err != nil {
+		return nil, err
+	}
+	if l.tls != nil {
+		c.startTLS()
+	}
+	c.send(request)
+	return c, nil
+}
+
+// adopt makes fd a connection of the loop; it is closed when that fails.
+func (l *loop) adopt(fd int, o owner) (*conn, error) {
 	c := &conn{loop: l, fd: fd, owner: o, in: true}
 	for fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*conn, 1024)...)
@@ -139,11 +165,27 @@ func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, erro
 		return nil, err
 	}
 	l.conns[fd] = c
-	if l.tls != nil {
-		c.startTLS()
-	}
-	c.send(request)
 	return c, nil
+}
+
+// admitMax is how many connections come in before others have their turn.
+const admitMax = 64
+
+// admit takes connections that wait at the door.
+func (l *loop) admit() error {
+	for range admitMax {
+		fd, err := acceptFD(l.door)
+		if errors.Is(err, errAgain) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := l.arrived(fd); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dialPlain begins a connection without WebSocket. Nothing is sent yet; what

@@ -74,6 +74,8 @@ type Row struct {
 	Failures     int       `json:"failures"`
 	FailureTexts []string  `json:"failure_texts,omitempty"`
 	Curves       []Curve   `json:"curves,omitempty"`
+	// Version is what the target says it is.
+	Version string `json:"version,omitempty"`
 	// Compared says what the target does when it is not the same work.
 	Compared string `json:"compared,omitempty"`
 	// Skipped says why the test does not apply to the target.
@@ -97,7 +99,7 @@ func (s *series) row(o *Options, test *Test, base *series) Row {
 	r := Row{
 		Test: test.ID, Title: test.Title, Target: s.target.Name, Baseline: o.Baseline,
 		Time: time.Now().UTC(), N: len(s.trials), Skipped: s.skipped, Environment: o.Environment,
-		Compared: s.target.Compared, Thrown: s.thrown, Busy: s.busy,
+		Compared: s.target.Compared, Version: s.target.Version, Thrown: s.thrown, Busy: s.busy,
 	}
 	for _, t := range s.trials {
 		s.failures.merge(&t.failures)
@@ -286,9 +288,9 @@ func remarksOf(rows []Row) []string {
 	for i := range rows {
 		r := &rows[i]
 		head := r.Test + " " + r.Target + ": "
-		if r.Compared != "" && !told[r.Target] {
+		if r.Compared+r.Version != "" && !told[r.Target] {
 			told[r.Target] = true
-			out = append(out, r.Target+" does other work: "+r.Compared)
+			out = append(out, strings.TrimRight(r.Target+" is "+r.Version+"; "+r.Compared, "; "))
 		}
 		if r.Skipped != "" {
 			out = append(out, head+"skipped: "+r.Skipped)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -39,7 +40,8 @@ const (
 	FrontTLS               // an HAProxy that is started in front of it
 )
 
-// A Target is something to measure. Either Binary or URL is set.
+// A Target is something to measure. Either Binary or URL is set, or it is one of
+// Peers.
 type Target struct {
 	// Name heads the column of figures: "gateway", "naive".
 	Name string
@@ -78,6 +80,11 @@ type Target struct {
 	// Compared says what the target does, when that is not the work of a
 	// gateway.
 	Compared string
+	// Version is what is measured, as the row tells it.
+	Version string
+	// launch, when set, starts processes that forward what they take at g.addr
+	// to g.door, in place of Binary.
+	launch func(ctx context.Context, g *gateway, o startOptions) error
 	// Missing is why the target could not be made ready; every test fails
 	// with it.
 	Missing error
@@ -97,6 +104,9 @@ func (t *Target) relayDescriptors() int {
 	}
 	return 2
 }
+
+// fresh says that every test can have a process of its own.
+func (t *Target) fresh() bool { return t.Binary != "" || t.launch != nil || t.Missing != nil }
 
 // An unfit target is one that cannot do what a test needs; that is no failure.
 type unfit struct{ reason string }
@@ -118,12 +128,19 @@ type gateway struct {
 	child *child
 	front *child // HAProxy, if any
 	dir   string
+	// forwarders are the processes of a target that only forwards, and door is
+	// where they forward to.
+	forwarders []*child
+	door       *os.File
 }
 
 // start makes t available.
 func (t *Target) start(ctx context.Context, o startOptions) (*gateway, error) {
 	if t.Missing != nil {
 		return nil, t.Missing
+	}
+	if t.launch != nil {
+		return t.startForwarders(ctx, o)
 	}
 	if t.Binary == "" {
 		addr, err := resolve(t.URL)
@@ -289,11 +306,17 @@ func checkCertificate(ctx context.Context, at netip.AddrPort, authorities []byte
 
 // stop ends the processes that start began and checks how they ended.
 func (g *gateway) stop() error {
-	if g.child == nil {
+	if g.dir == "" {
 		return nil
 	}
 	defer func() { _ = os.RemoveAll(g.dir) }()
 	var err error
+	for _, c := range slices.Backward(g.forwarders) {
+		err = errors.Join(err, c.stop(true))
+	}
+	if g.door != nil {
+		return errors.Join(err, g.door.Close())
+	}
 	if g.front != nil {
 		err = g.front.stop(true) // HAProxy dies of SIGTERM
 	}
@@ -304,6 +327,14 @@ func (g *gateway) kill() {
 	if g.front != nil {
 		g.front.kill()
 	}
-	g.child.kill()
+	if g.child != nil {
+		g.child.kill()
+	}
+	for _, c := range slices.Backward(g.forwarders) {
+		c.kill()
+	}
+	if g.door != nil {
+		_ = g.door.Close()
+	}
 	_ = os.RemoveAll(g.dir)
 }

@@ -73,13 +73,19 @@ func TestFailuresAreAnError(t *testing.T) {
 
 func TestWrongUse(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"run", "at least one of the flags in the group [start gateway naive tls]"},
+		{"run", "at least one of the flags in the group [start gateway naive peers tls]"},
 		{"run --start x --gateway y", "none of the others can be"},
 		{"run --gateway http://127.0.0.1:1 --tests b99", "no test \"b99\""},
 		{"run --gateway http://127.0.0.1:1 --rounds -1", "--rounds and --duration above zero"},
 		{"run --tls", "--tls=plain: which gateway? Use --start"},
 		{"run --start x --tls=some", "--tls=some: want plain, own, haproxy or naive"},
 		{"run --gateway http://127.0.0.1:1 --tls", "none of the others can be"},
+		{"run --peers nonsense", "no peer \"nonsense\""},
+		{"run --naive --peers naive", "two targets are called naive"},
+		{"run --naive --baseline floor", "--baseline floor is not measured"},
+		{"peers --build haproxy", "haproxy"},
+		{"gate", "required flag(s) \"start\""},
+		{"hold --relays 5", "required flag(s) \"start\""},
 		{"compare one.json", "accepts 2 arg(s)"},
 		{"compare /nonexistent/a /nonexistent/b", "no such file"},
 		{"naive --http 127.0.0.1:99999", "listen for clients"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,8 @@ type runFlags struct {
 	httpMB   uint64
 	quiet    bool
 	noSpin   bool
+	peers    []string
+	baseline string
 	foreign  float64
 }
 
@@ -73,6 +76,7 @@ the table calls the row BUSY: repeat it, or trust CPU figures and ratios only.
 The exit status is 1 when any test has failures: a relay that lost a byte, a
 set-up that was refused, a gateway that did not end cleanly.`,
 		Example: `  relaybench run --start bin/relayhouse --naive
+  relaybench run --start bin/relayhouse --peers floor,naive,haproxy --tests b1,b2,b5,b6
   relaybench run --start bin/relayhouse --small
   relaybench run --start bin/relayhouse --tests stuck --stuck-mb 2000
   relaybench run --start bin/relayhouse --tls --tests tls-bulk
@@ -91,7 +95,7 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
 	cmd.MarkFlagsMutuallyExclusive("start", "pid")
 	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
-	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "tls")
+	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "peers", "tls")
 }
 
 // defineTarget has the flags that say how a gateway is started and spoken to.
@@ -116,6 +120,10 @@ func (f *runFlags) defineTests(cmd *cobra.Command) {
 		"or https://127.0.0.1:PORT")
 	p.IntVar(&f.pid, "pid", 0, "process id of the running gateway")
 	p.BoolVar(&f.naive, "naive", false, "also measure the naive relay, and print ratios to it")
+	p.StringSliceVar(&f.peers, "peers", nil, "also measure these, in the same rounds (see "+
+		"relaybench peers)")
+	p.StringVar(&f.baseline, "baseline", "", "target that ratios are to (default naive with "+
+		"--naive, else the first of --peers)")
 	p.StringSliceVar(&f.tls, "tls", nil, "measure with TLS, and beside it without: which of "+
 		"plain, own, haproxy, naive")
 	p.Lookup("tls").NoOptDefVal = "plain,own,haproxy,naive"
@@ -180,7 +188,7 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 		!cmd.Flags().Changed("one-loop-args") {
 		f.oneLoop = "" // GOMAXPROCS=1 has to do
 	}
-	if err := f.addTargets(self); err != nil {
+	if err := f.addTargets(cmd.Context(), self); err != nil {
 		return err
 	}
 	if o.Rounds < 0 || o.Duration < 0 || o.Duration == 0 && cmd.Flags().Changed("duration") {
@@ -203,7 +211,7 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 }
 
 // addTargets says what is measured, in the order of the rows.
-func (f *runFlags) addTargets(self string) error {
+func (f *runFlags) addTargets(ctx context.Context, self string) error {
 	o := &f.options
 	gateway := bench.Target{
 		Name: "gateway", Binary: f.start, Command: f.command,
@@ -241,6 +249,33 @@ func (f *runFlags) addTargets(self string) error {
 	if f.naive {
 		o.Targets = append(o.Targets, naive)
 		o.Baseline = naive.Name
+	}
+	return f.addPeers(ctx)
+}
+
+// addPeers adds what --peers names and settles what ratios are to.
+func (f *runFlags) addPeers(ctx context.Context) error {
+	o := &f.options
+	targets, err := peerTargets(ctx, f.peers)
+	if err != nil {
+		return err
+	}
+	o.Targets = append(o.Targets, targets...)
+	if o.Baseline == "" && len(f.peers) > 0 {
+		o.Baseline = f.peers[0]
+	}
+	if f.baseline != "" {
+		o.Baseline = f.baseline
+	}
+	for i, t := range o.Targets {
+		if slices.ContainsFunc(o.Targets[:i], func(u bench.Target) bool { return u.Name == t.Name }) {
+			return fmt.Errorf("two targets are called %s", t.Name)
+		}
+	}
+	if o.Baseline != "" && !slices.ContainsFunc(o.Targets, func(t bench.Target) bool {
+		return t.Name == o.Baseline
+	}) {
+		return fmt.Errorf("--baseline %s is not measured", o.Baseline)
 	}
 	return nil
 }
