@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/relayhouse/relayhouse/bench/floor"
 )
 
 // forwardingTarget hands on bytes of TCP in this process. before, when set, is
@@ -164,5 +166,20 @@ func TestInstallReportsWhatGoSays(t *testing.T) {
 	if _, err := m.install(context.Background(), t.TempDir()); err == nil ||
 		!strings.Contains(err.Error(), "example.invalid/nothing@v1.0.0") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Set-ups by the thousand that end in resets: a descriptor that is used again at
+// once must not inherit the end of the connection before.
+func TestFloorSetUps(t *testing.T) {
+	path, err := floor.Build(context.Background(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(Target{Name: "floor", Binary: path, Command: "floor", Open: true})
+	o.Tests, o.tiny.window, o.tiny.atOnce = []string{"b6"}, time.Second, []int{64}
+	rows, err := Run(context.Background(), o)
+	if err != nil || rows[0].Failures > 0 {
+		t.Errorf("%v, %v", err, rows[0].FailureTexts)
 	}
 }

@@ -189,8 +189,10 @@ func (a *axis) fit(values []float64) {
 		return
 	}
 	step := math.Pow(10, math.Floor(math.Log10((a.to-a.from)/linearSteps)))
-	for (a.to-a.from)/step > 2*linearSteps {
-		step *= 2.5
+	for _, times := range []float64{2, 5, 10} {
+		if (a.to-a.from)/step > linearSteps {
+			step = times * math.Pow(10, math.Floor(math.Log10((a.to-a.from)/linearSteps)))
+		}
 	}
 	for v := math.Ceil(a.from/step) * step; v <= a.to*1.001; v += step {
 		a.ticks = append(a.ticks, tick{v, strconv.FormatFloat(v, 'g', 6, 64)})

@@ -44,6 +44,11 @@ func TestRunAndCompare(t *testing.T) {
 	if err != nil || !strings.Contains(out, "one round") {
 		t.Errorf("%v\n%s", err, out)
 	}
+	plots := t.TempDir()
+	out, err = relaybench("plot", file, "--out", plots)
+	if err != nil || !strings.Contains(out, filepath.Join(plots, "latency-churn.svg")) {
+		t.Errorf("%v\n%s", err, out)
+	}
 	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +102,26 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
+func TestPeersAreListed(t *testing.T) {
+	out, err := relaybench("peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"floor", "naive", "naive-gorilla", "haproxy", "nginx", "frp",
+		"chisel"} {
+		if !strings.Contains("\n"+out, "\n"+name+" ") {
+			t.Errorf("no %q in\n%s", name, out)
+		}
+	}
+}
+
 func TestListNamesEveryTest(t *testing.T) {
 	out, err := relaybench("list")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"b1 ", "b8 ", "fairness ", "stuck ", "storm ", "churn ", "b13 ",
-		"b13b ", "http-bulk "} {
+		"b13b ", "http-bulk ", "sizes ", "b10 ", "b11 ", "b12 "} {
 		if !strings.Contains(out, "\n"+id) && !strings.HasPrefix(out, id) {
 			t.Errorf("no %q in\n%s", id, out)
 		}

@@ -64,6 +64,7 @@ struct conn {
 	uint64_t remain;    // payload of the incoming frame still to come
 	uint32_t mask;      // for the next byte, lowest byte first
 	uint32_t serial;    // tells a WAITING sender from earlier ones
+	uint32_t born;      // batch of events in which it was accepted
 	int fd;
 	uint8_t state, flags, held, head[HEADER_MAX];
 };
@@ -78,7 +79,7 @@ static uint8_t *const buf = store + HEADROOM;
 static struct conn **conns; // by descriptor
 static struct conn *graves;
 static int epoll, door, door_shut;
-static uint32_t serials;
+static uint32_t serials, batch;
 static size_t conns_max;
 
 static void die(const char *what)
@@ -681,6 +682,7 @@ static void let_in(void)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		struct conn *c = need(calloc(1, sizeof *c));
 		c->fd = fd;
+		c->born = batch;
 		add(fd, c);
 		struct epoll_event ev = {.data.fd = fd,
 			.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
@@ -787,11 +789,14 @@ int main(int argc, char **argv)
 		int n = epoll_wait(epoll, events, EVENTS, -1);
 		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
+		batch++;
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
 			if (fd == door)
 				let_in();
-			else if ((size_t)fd < conns_max && conns[fd])
+			// A connection accepted in this batch has no event in it: what is
+			// there is about the one that had its descriptor before.
+			else if ((size_t)fd < conns_max && conns[fd] && conns[fd]->born != batch)
 				handle(conns[fd], events[i].events);
 		}
 		bury();
