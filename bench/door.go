@@ -24,11 +24,11 @@ var upgradedHead = []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocke
 
 // openDoor begins to take the connections that come in.
 func (d *driver) openDoor() error {
-	fd, err := duplicateFD(d.site.door)
+	fd, err := duplicateFD(d.forwardedTo)
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)
 	}
-	d.loop.door, d.loop.arrived = fd, d.arrivedAt
+	d.door, d.arrived = fd, d.arrivedAt
 	d.nextPair = driversBegun.Add(1) << 32
 	if err := d.poll.watch(fd, true, false, true); err != nil {
 		return fmt.Errorf("open the door: %w", err)

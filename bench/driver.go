@@ -32,9 +32,9 @@ type site struct {
 	listenToken, sendToken string
 	// tls are the settings of the connections; nil for plain ones.
 	tls *tls.Config
-	// door, when not 0, is the listening socket to which a target forwards
-	// what it takes at addr: there is no control channel then.
-	door int
+	// forwardedTo, when not 0, is the listening socket to which a target hands
+	// on what it takes at addr: there is no control channel then.
+	forwardedTo int
 }
 
 // scheme is that of rendezvous addresses.
@@ -115,7 +115,7 @@ func newDriver(ctx context.Context, s site, f *failures) (*driver, error) {
 		return nil, err
 	}
 	d := &driver{loop: l, site: s, waiting: map[uint64]*pair{}, failures: f}
-	if s.door != 0 {
+	if s.forwardedTo != 0 {
 		err = d.openDoor()
 	} else {
 		err = d.listen()
@@ -251,7 +251,7 @@ func (d *driver) connect(ld load) *pair {
 		return p
 	}
 	p.sender = c
-	c.rx.masked = d.site.door != 0
+	c.rx.masked = d.forwardedTo != 0
 	return p
 }
 

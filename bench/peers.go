@@ -54,8 +54,6 @@ var (
 			"v0.0.0-20230628132301-7aca4898904d"}
 	chisel = module{path: "github.com/jpillora/chisel", version: "v1.10.1",
 		packages: []string{""}}
-	strelaysrv = module{path: "github.com/syncthing/syncthing", version: "v1.27.12",
-		packages: []string{"/cmd/strelaysrv"}}
 )
 
 // Peers returns all peers, those that do the same work first.

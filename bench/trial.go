@@ -106,7 +106,7 @@ func (t *trial) site(g *gateway) site {
 		s.tls = t.mode.config()
 	}
 	if g.door != nil {
-		s.door = int(g.door.Fd())
+		s.forwardedTo = int(g.door.Fd())
 	}
 	s.listenToken = t.token(s, t.opt.Key)
 	if t.opt.Tokens {
