@@ -19,7 +19,7 @@ BENCHSTAT         := $(BIN)/benchstat-$(BENCHSTAT_VERSION)
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
-	  awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	  awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## build all commands and the echo example into bin/
@@ -99,11 +99,24 @@ bench: ## benchmarks: make bench [BENCH=regexp] [BENCHTIME=1s] [COUNT=10]
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) \
 	  -count $(COUNT) $(PKG)
 
+# Everything of the harness once, so that it cannot rot. frp and chisel are left
+# out: they come from the network; relaybench peers --check tries them.
 .PHONY: bench-small
-bench-small: build ## every test of relaybench at small size, the stuck receivers at full size
-	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet
+bench-small: build ## every test of relaybench at small size, its peers, the gate
+	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet --json $(BIN)/small.json
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --tls --small --quiet
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --tests stuck --rounds 1 --quiet
+	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet \
+	  --peers floor,naive-gorilla,haproxy,nginx --tests b1,b2,b5,b6,b7
+	$(BIN)/relaybench hold --start $(BIN)/relayhouse --relays 2000 --gateways 3 --step 1000 \
+	  --rest 1s --quiet
+	$(BIN)/relaybench compare $(BIN)/small.json $(BIN)/small.json >/dev/null
+	$(BIN)/relaybench plot $(BIN)/small.json --out $(BIN)/plots >/dev/null
+	$(BIN)/relaybench gate --start $(BIN)/relayhouse
+
+.PHONY: bench-peers
+bench-peers: build ## fetch, build and start every peer: which can run here?
+	$(BIN)/relaybench peers --check
 
 .PHONY: bench-cmp
 bench-cmp: $(BENCHSTAT) ## compare with another commit: make bench-cmp OLD=commit [BENCH=regexp]

@@ -18,10 +18,14 @@ type child struct {
 	output *tail
 }
 
-// startChild starts cmd; it does not outlive this process.
+// startChild starts cmd; it does not outlive this process. What it prints is
+// kept, unless cmd.Stdout says where else it goes.
 func startChild(cmd *exec.Cmd) (*child, error) {
 	c := &child{cmd: cmd, output: &tail{}, exited: make(chan exit, 1)}
-	cmd.Stdout, cmd.Stderr = c.output, c.output
+	cmd.Stderr = c.output
+	if cmd.Stdout == nil {
+		cmd.Stdout = c.output
+	}
 	tieToParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)

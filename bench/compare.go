@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -29,13 +30,18 @@ func WriteComparison(w io.Writer, before, after []Row) error {
 	}
 	_, _ = fmt.Fprintln(w)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "TEST\tTARGET\tFIGURE\tUNIT\tBEFORE\tAFTER\tCHANGE\tVERDICT")
+	_, _ = fmt.Fprintln(tw, "TEST\tTARGET\tFIGURE\tUNIT\tBEFORE\tSPREAD\tAFTER\tSPREAD\tRATIO\t"+
+		"VERDICT")
 	common := 0
+	var busy []string
 	for i := range before {
 		a := &before[i]
 		b := findRow(after, a.Test, a.Target)
 		if b == nil {
 			continue
+		}
+		if a.Busy+b.Busy > 0 {
+			busy = append(busy, a.Test+" "+a.Target)
 		}
 		for _, fa := range a.Figures {
 			fb := b.figure(fa.Name)
@@ -43,17 +49,22 @@ func WriteComparison(w io.Writer, before, after []Row) error {
 				continue
 			}
 			common++
-			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Test, a.Target, fa.Name,
-				fa.Unit, short(fa.Median), short(fb.Median), change(fa.Median, fb.Median),
-				verdict(&fa, fb))
+			_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Test, a.Target,
+				fa.Name, fa.Unit, short(fa.Median), spread(&fa), short(fb.Median), spread(fb),
+				ratio(fa.Median, fb.Median), verdict(&fa, fb))
 		}
-		_, _ = fmt.Fprintf(tw, "%s\t%s\tfailures\t\t%d\t%d\t\t\n", a.Test, a.Target, a.Failures,
+		_, _ = fmt.Fprintf(tw, "%s\t%s\tfailures\t\t%d\t\t%d\t\t\t\n", a.Test, a.Target, a.Failures,
 			b.Failures)
 	}
 	if common == 0 {
 		return fmt.Errorf("the two runs have no figure in common")
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil || len(busy) == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nOthers used the machine in one of the runs; no verdict on times and "+
+		"rates: %s\n", strings.Join(busy, ", "))
+	return err
 }
 
 func findRow(rows []Row, test, target string) *Row {
@@ -74,11 +85,14 @@ func (r *Row) figure(name string) *Figure {
 	return nil
 }
 
-func change(before, after float64) string {
+func spread(f *Figure) string { return short(f.Min) + ".." + short(f.Max) }
+
+// ratio is after divided by before.
+func ratio(before, after float64) string {
 	if before == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%+.1f %%", (after/before-1)*100)
+	return short(after / before)
 }
 
 // verdict says in one word what became of a figure.

@@ -65,6 +65,9 @@ type conn struct {
 	// plain, when set, takes what was read on a connection that carries no
 	// WebSocket; its error ends the connection.
 	plain func(p []byte) error
+	// arrival, when set, answers the handshake of a connection that came in
+	// through the driver's door, instead of waiting for an answer.
+	arrival func(c *conn, head string) error
 	// secure is the TLS of the connection, nil without.
 	secure *secureLeg
 
@@ -224,7 +227,11 @@ func (c *conn) response(p []byte) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	if err := checkResponse(string(p[:end])); err != nil {
+	check := checkResponse
+	if c.arrival != nil {
+		check = func(head string) error { return c.arrival(c, head) }
+	}
+	if err := check(string(p[:end])); err != nil {
 		return nil, err
 	}
 	c.head, c.upgraded = nil, true

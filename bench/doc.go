@@ -5,12 +5,15 @@
 //
 // # A tour
 //
-// A [Target] is something to measure: a binary to start, or a gateway that is
-// already running. [Run] walks through [Tests], interleaving targets inside
-// every round, so that a ratio always compares figures of the same minute.
-// Each test fills a trial with named figures and failures; [Run] folds the
-// trials of all rounds into one [Row] per test and target, and [WriteTable] and
-// [WriteRows] show the rows.
+// A [Target] is something to measure: a binary to start, a gateway that is
+// already running, or one of [Peers]. [Run] walks through [Tests], interleaving
+// targets inside every round, so that a ratio always compares figures of the
+// same minute; a round that other processes disturb is thrown away. Each test
+// fills a trial with named figures and failures; [Run] folds the trials of all
+// rounds into one [Row] per test and target. [WriteTable] and [WriteRows] show
+// the rows, [WriteComparison] puts two runs side by side, [Plots] draws.
+// [MeasureGate] counts what needs no quiet machine. docs/benchmarks.md is the
+// guide for who measures.
 //
 // Below that sits the driver, which exists to cost little beside the gateway:
 //
@@ -24,7 +27,10 @@
 //	stream.go      or one-way transfer, verified byte for byte if need be
 //	httpsend.go    or HTTP requests: senders in a closed loop
 //	httplisten.go  and the listener that answers them
+//	door.go        or no listener: what a forwarding target connects to
 //	haproxy.go     an HAProxy that ends TLS in front of a target
+//	forward.go     the peers that forward, and install.go what they are built from
+//	hold.go        many gateways and drivers; drive.go is such a driver process
 //	tests.go       the list of tests; each theme has a file of its own
 //
 // There is no goroutine per connection. Frames are built once and masked with

@@ -32,6 +32,9 @@ type site struct {
 	listenToken, sendToken string
 	// tls are the settings of the connections; nil for plain ones.
 	tls *tls.Config
+	// forwardedTo, when not 0, is the listening socket to which a target hands
+	// on what it takes at addr: there is no control channel then.
+	forwardedTo int
 }
 
 // scheme is that of rendezvous addresses.
@@ -112,7 +115,12 @@ func newDriver(ctx context.Context, s site, f *failures) (*driver, error) {
 		return nil, err
 	}
 	d := &driver{loop: l, site: s, waiting: map[uint64]*pair{}, failures: f}
-	if err := d.listen(); err != nil {
+	if s.forwardedTo != 0 {
+		err = d.openDoor()
+	} else {
+		err = d.listen()
+	}
+	if err != nil {
 		l.close()
 		return nil, err
 	}
@@ -243,6 +251,7 @@ func (d *driver) connect(ld load) *pair {
 		return p
 	}
 	p.sender = c
+	c.rx.masked = d.forwardedTo != 0
 	return p
 }
 

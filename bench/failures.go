@@ -69,6 +69,15 @@ func (f *failures) merge(o *failures) {
 	}
 }
 
+// take returns what was counted, by text, and forgets it.
+func (f *failures) take() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	texts := f.texts
+	f.total, f.texts, f.early = 0, nil, ""
+	return texts
+}
+
 // list returns "text (n times)" in the order of their number.
 func (f *failures) list() []string {
 	f.mu.Lock()

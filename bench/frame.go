@@ -36,7 +36,7 @@ var maskKey = [4]byte{0x5a, 0xc3, 0x17, 0x8e}
 
 // What a gateway may do wrong in framing.
 var (
-	errFrameMasked   = errors.New("masked frame from the gateway (RFC 6455 §5.1)")
+	errFrameMasked   = errors.New("masked frame from a gateway, or none from a client (RFC 6455 §5.1)")
 	errFrameReserved = errors.New("reserved bits set without an extension (RFC 6455 §5.2)")
 	errFrameOpcode   = errors.New("reserved opcode (RFC 6455 §5.2)")
 	errFrameControl  = errors.New("fragmented or oversize control frame (RFC 6455 §5.5)")
@@ -173,6 +173,9 @@ type frameReader struct {
 	// onText, when set, takes the text messages: they are collected and handed
 	// over, counted in messages, and left out of bytes and of the comparison.
 	onText func(body []byte)
+	// masked expects frames as clients send them, from a target that hands on
+	// bytes. Their payload is counted, not unmasked.
+	masked bool
 
 	messages  uint64 // data messages ended
 	frames    uint64 // data frames begun
@@ -181,7 +184,7 @@ type frameReader struct {
 	closeCode int    // its code; closeEmpty when it had none
 	reply     []byte // Pongs that the leg owes; the reader of it clears it
 
-	head     [10]byte // header so far; a gateway does not mask
+	head     [14]byte // header so far
 	headLen  int
 	inFrame  bool
 	opcode   byte
@@ -224,27 +227,31 @@ func (r *frameReader) feed(p []byte) (ended int, err error) {
 func (r *frameReader) header(p []byte) ([]byte, error) {
 	want := 2
 	if r.headLen >= 2 {
-		want = headerSize(r.head[1])
+		want = r.headerSize()
 	}
 	n := copy(r.head[r.headLen:want], p)
 	r.headLen += n
 	p = p[n:]
-	if r.headLen < 2 || r.headLen < headerSize(r.head[1]) {
+	if r.headLen < 2 || r.headLen < r.headerSize() {
 		return p, nil
 	}
 	r.headLen = 0
 	return p, r.beginFrame()
 }
 
-// headerSize is the size of an unmasked header with the second byte b.
-func headerSize(b byte) int {
-	switch b & 0x7f {
+// headerSize is the size of a header of which two bytes are there.
+func (r *frameReader) headerSize() int {
+	size := 2
+	switch r.head[1] & 0x7f {
 	case 126:
-		return 4
+		size = 4
 	case 127:
-		return 10
+		size = 10
 	}
-	return 2
+	if r.masked {
+		size += len(maskKey)
+	}
+	return size
 }
 
 func (r *frameReader) beginFrame() error {
@@ -267,7 +274,7 @@ func (r *frameReader) beginFrame() error {
 		return errFrameAfter
 	case r.head[0]&0x70 != 0:
 		return errFrameReserved
-	case r.head[1]&0x80 != 0:
+	case r.head[1]&0x80 != 0 != r.masked:
 		return errFrameMasked
 	case r.left > gatewayFrameMax:
 		return fmt.Errorf("%w: %d", errFrameLarge, r.left)

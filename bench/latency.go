@@ -127,6 +127,47 @@ func runBesideIdle(t *trial) error {
 	return nil
 }
 
+// runBesideHeap measures moderate load alone and beside many idle relays, and
+// what the garbage collector of the gateway has to do with it.
+func runBesideHeap(t *trial) error {
+	d, err := t.driver()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	e, idle := newEcho(pingSize), newEcho(pingSize)
+	pairs, err := d.openPairs(t.size.pairs, openAtOnce, e)
+	if err != nil {
+		return err
+	}
+	if _, err := paced(t, d, e, pairs, t.size.rate, "alone "); err != nil {
+		return err
+	}
+	alone := e.hist.Quantile(0.999)
+	objects := t.gw.metric(t.ctx, "go_memstats_heap_objects")
+	cycles := t.gw.metric(t.ctx, "go_gc_duration_seconds_count")
+	n := t.withinLimit(t.size.idle[len(t.size.idle)-1:], t.size.pairs)[0]
+	if _, err := d.openPairs(n, openAtOnce, idle); err != nil {
+		return err
+	}
+	if _, err := paced(t, d, e, pairs, t.size.rate, "beside "); err != nil {
+		return err
+	}
+	t.fact("idle relays", "", float64(n))
+	if alone > 0 {
+		t.cost("p99.9 beside/alone", "", float64(e.hist.Quantile(0.999))/float64(alone))
+	}
+	if objects == 0 {
+		t.note("the target has no metrics of its heap")
+		return nil
+	}
+	t.cost("heap objects per relay", "",
+		(t.gw.metric(t.ctx, "go_memstats_heap_objects")-objects)/float64(n))
+	t.cost("longest pause", "us", 1e6*t.gw.metric(t.ctx, `go_gc_duration_seconds{quantile="1"}`))
+	t.fact("collections", "", t.gw.metric(t.ctx, "go_gc_duration_seconds_count")-cycles)
+	return nil
+}
+
 // runFairness measures a ping alone, then beside three relays that send all
 // they can. The blasting runs on a loop of its own, so that the driver does
 // not delay its own ping more than it must.

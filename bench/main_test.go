@@ -23,8 +23,19 @@ import (
 // childEnv makes the test binary play a gateway process: see playGateway.
 const childEnv = "BENCH_TEST_CHILD"
 
+// driveArgs make a child a driver process instead.
+var driveArgs = []string{"drive"}
+
 func TestMain(m *testing.M) {
-	if how := os.Getenv(childEnv); how != "" {
+	how := os.Getenv(childEnv)
+	if slices.Equal(os.Args[1:], driveArgs) && how != "" {
+		if err := Drive(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if how != "" {
 		os.Exit(playGateway(how))
 	}
 	leak.Main(m)
@@ -82,14 +93,16 @@ func tinySizes() *sizes {
 		warmUp: 10 * time.Millisecond, window: 40 * time.Millisecond, pairs: 5, rate: 500,
 		atOnce: []int{2, 4}, relays: []int{2, 4}, settle: time.Millisecond, idle: []int{0, 3},
 		busy: 3, busyRate: 300, stuckPairs: 2, stuckBytes: 3e6, stuckEach: 1e6,
-		stall: 10 * time.Millisecond, stormRate: 200, churn: 2,
+		stall: 10 * time.Millisecond, stopped: 3, stormRate: 200, churn: 2,
 		tlsAtOnce: 3, tlsRelays: []int{2, 4}, tlsCrowd: 3,
 		httpSmall: 3, httpLarge: 2, httpBytes: 3e6, httpSlow: 1e6,
+		hold: HoldSize{Relays: 11, Gateways: 2, Step: 4, Rest: time.Millisecond, MemoryFloor: 1},
 	}
 }
 
 func testOptions(targets ...Target) Options {
-	return Options{Targets: targets, Rounds: 1, tiny: tinySizes()}
+	return Options{Targets: targets, Rounds: 1, tiny: tinySizes(),
+		Drive: append([]string{os.Args[0]}, driveArgs...)}
 }
 
 // startTrial makes a trial against target, for tests that drive it themselves.

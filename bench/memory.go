@@ -111,7 +111,7 @@ func memoryAt(t *trial, n int, traffic bool) (p memoryPoint, err error) {
 	}
 	p.kernel = float64(after) - float64(before)
 	if traffic {
-		if err := carry(t, d, e, pairs); err != nil {
+		if err := carry(d, e, pairs); err != nil {
 			return p, err
 		}
 		p.after, err = settled(t, d, g)
@@ -128,20 +128,32 @@ func settled(t *trial, d *driver, g *gateway) (float64, error) {
 	return float64(n), err
 }
 
-// carry sends one message each way over every pair, some pairs at a time.
-func carry(t *trial, d *driver, e *echo, pairs []*pair) error {
-	next, begun := 0, e.trips
-	ok, err := d.runUntil(time.Now().Add(stallMax), func() bool {
-		for under := next - int(e.trips-begun); under < openAtOnce && next < len(pairs); under++ {
-			e.ask(pairs[next], time.Now())
-			next++
+// carry makes one round trip over every pair that stands, some pairs at a time,
+// for as long as any of them makes progress.
+func carry(d *driver, e *echo, pairs []*pair) error {
+	next, begun, failed := 0, e.trips, d.failed
+	ended := func() int { return int(e.trips-begun) + d.failed - failed }
+	done := func() bool { return next == len(pairs) && outstanding(pairs) == 0 }
+	for !done() {
+		before := ended()
+		ok, err := d.runUntil(time.Now().Add(stallMax), func() bool {
+			for under := next - ended(); under < openAtOnce && next < len(pairs); next++ {
+				if p := pairs[next]; !p.failed {
+					e.ask(p, time.Now())
+					under++
+				}
+			}
+			return ended() > before || done()
+		})
+		if err != nil {
+			return err
 		}
-		return int(e.trips-begun)+t.failures.count() >= len(pairs)
-	})
-	if err == nil && !ok {
-		err = fmt.Errorf("traffic: %d of %d relays echoed", e.trips-begun, len(pairs))
+		if !ok {
+			return fmt.Errorf("traffic: %d of %d relays echoed, then none for %v", e.trips-begun,
+				len(pairs), stallMax)
+		}
 	}
-	return err
+	return nil
 }
 
 // fitLine fits y = slope*x + intercept by least squares. One point gives a

@@ -143,6 +143,31 @@ func dialTCP(source netip.Addr, target netip.AddrPort) (fd int, err error) {
 	return fd, nil
 }
 
+// acceptFD takes one connection that has come to a listening socket.
+func acceptFD(door int) (int, error) {
+	for {
+		fd, _, err := unix.Accept4(door, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+			return fd, nil
+		case errors.Is(err, unix.EAGAIN):
+			return -1, errAgain
+		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ECONNABORTED):
+			return -1, fmt.Errorf("accept: %w", err)
+		}
+	}
+}
+
+// duplicateFD makes another descriptor of the same socket, which does not block.
+func duplicateFD(fd int) (int, error) {
+	other, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return -1, fmt.Errorf("duplicate descriptor: %w", err)
+	}
+	return other, unix.SetNonblock(other, true)
+}
+
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is6() {
 		return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}

@@ -23,6 +23,8 @@ func (p *poller) watch(fd int, in, out, first bool) error  { return errLinux }
 func (p *poller) wait(until time.Time) (int, error)        { return 0, errLinux }
 func (p *poller) event(i int) (fd int, in, out bool)       { return -1, false, false }
 func dialTCP(netip.Addr, netip.AddrPort) (fd int, e error) { return -1, errLinux }
+func acceptFD(int) (int, error)                            { return -1, errLinux }
+func duplicateFD(int) (int, error)                         { return -1, errLinux }
 func readFD(fd int, p []byte) (int, error)                 { return 0, errLinux }
 func writeFD(fd int, p []byte) (int, error)                { return 0, errLinux }
 func closeFD(fd int)                                       {}
@@ -32,6 +34,9 @@ func cpuTime(pid int) (time.Duration, error) { return 0, errLinux }
 func machineBusy() (time.Duration, error)    { return 0, errLinux }
 func userMemory(pid int) (uint64, error)     { return 0, errLinux }
 func slab() (uint64, error)                  { return 0, errLinux }
+func availableMemory() (uint64, error)       { return 0, errLinux }
+func socketMemory() (b, n uint64, err error) { return 0, 0, errLinux }
+func droppedPackets() (uint64, error)        { return 0, errLinux }
 func descriptors(pid int) (int, error)       { return 0, errLinux }
 func kernelRelease() string                  { return "unknown" }
 func descriptorLimit() uint64                { return 0 }

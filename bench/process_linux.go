@@ -67,6 +67,52 @@ func slab() (uint64, error) {
 	return kib << 10, err
 }
 
+// availableMemory is what processes of the machine can still have, in bytes.
+func availableMemory() (uint64, error) {
+	kib, err := procField("/proc/meminfo", "MemAvailable:")
+	return kib << 10, err
+}
+
+// socketMemory is the kernel memory of all TCP buffers of the machine, in bytes,
+// and sockets the number of TCP sockets that are in use.
+func socketMemory() (bytes, sockets uint64, err error) {
+	raw, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(raw)) {
+		var orphan, waiting, all, pages uint64
+		if n, _ := fmt.Sscanf(line, "TCP: inuse %d orphan %d tw %d alloc %d mem %d", &sockets,
+			&orphan, &waiting, &all, &pages); n == 5 {
+			return pages * uint64(os.Getpagesize()), sockets, nil
+		}
+	}
+	return 0, 0, errors.New("/proc/net/sockstat: no line of TCP")
+}
+
+// droppedPackets is how many packets the machine has dropped because the queue
+// of a core was full (net.core.netdev_max_backlog). On loopback these are
+// anybody's packets, and nobody is told.
+func droppedPackets() (uint64, error) {
+	raw, err := os.ReadFile("/proc/net/softnet_stat")
+	if err != nil {
+		return 0, err
+	}
+	var all uint64
+	for line := range strings.Lines(string(raw)) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			return 0, errors.New("/proc/net/softnet_stat: short line")
+		}
+		n, err := strconv.ParseUint(f[1], 16, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/net/softnet_stat: %w", err)
+		}
+		all += n
+	}
+	return all, nil
+}
+
 // procField reads "NAME  NUMBER ..." from a file of /proc.
 func procField(path, name string) (uint64, error) {
 	raw, err := os.ReadFile(path)

@@ -48,7 +48,19 @@ type Figure struct {
 	// baseline and for neutral figures.
 	Base  float64 `json:"baseline,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
+	// Values are those of the rounds, in their order.
+	Values []float64 `json:"values,omitempty"`
 }
+
+// A Curve is how latency was distributed: at each of CurveQuantiles the median
+// over the rounds, in microseconds.
+type Curve struct {
+	Name   string    `json:"name"` // "" for the only one of a test
+	Micros []float64 `json:"us"`
+}
+
+// CurveQuantiles are where curves are sampled.
+var CurveQuantiles = []float64{0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1}
 
 // A Row is the result of one test against one target.
 type Row struct {
@@ -61,12 +73,21 @@ type Row struct {
 	Figures      []Figure  `json:"figures"`
 	Failures     int       `json:"failures"`
 	FailureTexts []string  `json:"failure_texts,omitempty"`
+	Curves       []Curve   `json:"curves,omitempty"`
+	// Version is what the target says it is.
+	Version string `json:"version,omitempty"`
+	// Compared says what the target does when it is not the same work.
+	Compared string `json:"compared,omitempty"`
 	// Skipped says why the test does not apply to the target.
 	Skipped string   `json:"skipped,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
 	// Foreign is the largest share of the machine, 0 to 1, that other
 	// processes used during a measured window.
-	Foreign     float64     `json:"foreign_cpu"`
+	Foreign float64 `json:"foreign_cpu"`
+	// Thrown is how many rounds were thrown away for that, and Busy how many
+	// of the N rounds were disturbed although they had been repeated.
+	Thrown      int         `json:"thrown_away,omitempty"`
+	Busy        int         `json:"busy,omitempty"`
 	Environment Environment `json:"environment"`
 }
 
@@ -78,6 +99,7 @@ func (s *series) row(o *Options, test *Test, base *series) Row {
 	r := Row{
 		Test: test.ID, Title: test.Title, Target: s.target.Name, Baseline: o.Baseline,
 		Time: time.Now().UTC(), N: len(s.trials), Skipped: s.skipped, Environment: o.Environment,
+		Compared: s.target.Compared, Version: s.target.Version, Thrown: s.thrown, Busy: s.busy,
 	}
 	for _, t := range s.trials {
 		s.failures.merge(&t.failures)
@@ -92,9 +114,30 @@ func (s *series) row(o *Options, test *Test, base *series) Row {
 				r.Figures = append(r.Figures, s.figure(v, base))
 			}
 		}
+		for name := range t.curves {
+			if !slices.ContainsFunc(r.Curves, func(c Curve) bool { return c.Name == name }) {
+				r.Curves = append(r.Curves, s.curve(name))
+			}
+		}
 	}
+	slices.SortFunc(r.Curves, func(a, b Curve) int { return strings.Compare(a.Name, b.Name) })
 	r.Failures, r.FailureTexts = s.failures.count(), s.failures.list()
 	return r
+}
+
+// curve folds the curves of that name over all trials of s.
+func (s *series) curve(name string) Curve {
+	c := Curve{Name: name}
+	for i := range CurveQuantiles {
+		var values []float64
+		for _, t := range s.trials {
+			if points := t.curves[name]; points != nil {
+				values = append(values, points[i])
+			}
+		}
+		c.Micros = append(c.Micros, median(values))
+	}
+	return c
 }
 
 // figure folds the values named like v over all trials of s.
@@ -115,7 +158,7 @@ func (s *series) figure(v value, base *series) Figure {
 		}
 	}
 	f.N, f.Median, f.Base, f.Ratio = len(values), median(values), median(bases), median(ratios)
-	f.Min, f.Max = slices.Min(values), slices.Max(values)
+	f.Min, f.Max, f.Values = slices.Min(values), slices.Max(values), values
 	switch v.better {
 	case Lower:
 		f.Best = f.Min
@@ -241,9 +284,14 @@ func writeFigures(out *bytes.Buffer, rows []Row) {
 // remarksOf says what the figures do not.
 func remarksOf(rows []Row) []string {
 	var out, loud []string
+	told := map[string]bool{}
 	for i := range rows {
 		r := &rows[i]
 		head := r.Test + " " + r.Target + ": "
+		if r.Compared+r.Version != "" && !told[r.Target] {
+			told[r.Target] = true
+			out = append(out, strings.TrimRight(r.Target+" is "+r.Version+"; "+r.Compared, "; "))
+		}
 		if r.Skipped != "" {
 			out = append(out, head+"skipped: "+r.Skipped)
 		}
@@ -253,7 +301,14 @@ func remarksOf(rows []Row) []string {
 		for _, note := range r.Notes {
 			out = append(out, head+note)
 		}
-		if r.Foreign > foreignMax {
+		if r.Thrown > 0 {
+			out = append(out, fmt.Sprintf("%srounds thrown away because others used the machine: %d",
+				head, r.Thrown))
+		}
+		if r.Busy > 0 {
+			out = append(out, fmt.Sprintf("%sBUSY: others used up to %.0f %% of the machine in "+
+				"%d of %d rounds, whatever was repeated", head, r.Foreign*100, r.Busy, r.N))
+		} else if r.Foreign > foreignMax {
 			loud = append(loud, fmt.Sprintf("%s %s %.0f %%", r.Test, r.Target, r.Foreign*100))
 		}
 	}

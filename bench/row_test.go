@@ -37,9 +37,10 @@ func TestRowFoldsRounds(t *testing.T) {
 	gateway.trials[0].foreign = 0.2
 	r := gateway.row(o, test, base)
 	want := []Figure{
-		{"cpu", "s/GB", Lower, 0.5, 0.25, 0.25, 1, 3, 1, 0.25},
-		{"throughput", "GB/s", Higher, 2, 4, 1, 4, 3, 1, 4},
-		{"size", "MB", Neutral, 600, 600, 600, 600, 3, 0, 0},
+		{"cpu", "s/GB", Lower, 0.5, 0.25, 0.25, 1, 3, 1, 0.25, []float64{0.5, 0.25, 1}},
+		{"throughput", "GB/s", Higher, 2, 4, 1, 4, 3, 1, 4, []float64{2, 4, 1}},
+		{"size", "MB", Neutral, 600, 600, 600, 600, 3, 0, 0,
+			[]float64{600, 600, 600}},
 	}
 	if !reflect.DeepEqual(r.Figures, want) {
 		t.Errorf("figures\n%+v, want\n%+v", r.Figures, want)
@@ -131,30 +132,33 @@ func TestComparison(t *testing.T) {
 			Environment: Environment{Kernel: "6.1", Cores: 2}}}
 	}
 	before := row(
-		Figure{"cpu", "s/GB", Lower, 0.5, 0.4, 0.4, 0.6, 3, 0, 0},
-		Figure{"slower", "us", Lower, 10, 9, 9, 11, 3, 0, 0},
-		Figure{"rate", "1/s", Higher, 10, 11, 9, 11, 3, 0, 0},
-		Figure{"noisy", "us", Lower, 10, 5, 5, 20, 3, 0, 0},
-		Figure{"single", "us", Lower, 10, 10, 10, 10, 1, 0, 0},
-		Figure{"size", "MB", Neutral, 10, 10, 10, 10, 3, 0, 0},
-		Figure{"gone", "MB", Neutral, 10, 10, 10, 10, 3, 0, 0},
+		Figure{"cpu", "s/GB", Lower, 0.5, 0.4, 0.4, 0.6, 3, 0, 0, nil},
+		Figure{"slower", "us", Lower, 10, 9, 9, 11, 3, 0, 0, nil},
+		Figure{"rate", "1/s", Higher, 10, 11, 9, 11, 3, 0, 0, nil},
+		Figure{"noisy", "us", Lower, 10, 5, 5, 20, 3, 0, 0, nil},
+		Figure{"single", "us", Lower, 10, 10, 10, 10, 1, 0, 0, nil},
+		Figure{"size", "MB", Neutral, 10, 10, 10, 10, 3, 0, 0, nil},
+		Figure{"gone", "MB", Neutral, 10, 10, 10, 10, 3, 0, 0, nil},
 	)
 	after := row(
-		Figure{"cpu", "s/GB", Lower, 0.25, 0.2, 0.2, 0.3, 3, 0, 0},
-		Figure{"slower", "us", Lower, 20, 19, 19, 21, 3, 0, 0},
-		Figure{"rate", "1/s", Higher, 5, 6, 4, 6, 3, 0, 0},
-		Figure{"noisy", "us", Lower, 12, 6, 6, 18, 3, 0, 0},
-		Figure{"single", "us", Lower, 20, 20, 20, 20, 1, 0, 0},
-		Figure{"size", "MB", Neutral, 20, 20, 20, 20, 3, 0, 0},
+		Figure{"cpu", "s/GB", Lower, 0.25, 0.2, 0.2, 0.3, 3, 0, 0, nil},
+		Figure{"slower", "us", Lower, 20, 19, 19, 21, 3, 0, 0, nil},
+		Figure{"rate", "1/s", Higher, 5, 6, 4, 6, 3, 0, 0, nil},
+		Figure{"noisy", "us", Lower, 12, 6, 6, 18, 3, 0, 0, nil},
+		Figure{"single", "us", Lower, 20, 20, 20, 20, 1, 0, 0, nil},
+		Figure{"size", "MB", Neutral, 20, 20, 20, 20, 3, 0, 0, nil},
 	)
 	var out bytes.Buffer
 	if err := WriteComparison(&out, before, after); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"cpu 0.50 0.25 -50.0 % better", "slower 10.0 20.0 +100.0 % WORSE",
-		"rate 10.0 5.00 -50.0 % WORSE", "noisy 10.0 12.0 +20.0 % within spread",
-		"single 10.0 20.0 +100.0 % one round", "size 10.0 20.0 +100.0 %\n",
+		"cpu 0.50 0.40..0.60 0.25 0.20..0.30 0.50 better",
+		"slower 10.0 9.00..11.0 20.0 19.0..21.0 2.00 WORSE",
+		"rate 10.0 9.00..11.0 5.00 4.00..6.00 0.50 WORSE",
+		"noisy 10.0 5.00..20.0 12.0 6.00..18.0 1.20 within spread",
+		"single 10.0 10.0..10.0 20.0 20.0..20.0 2.00 one round",
+		"size 10.0 10.0..10.0 20.0 20.0..20.0 2.00\n",
 	} {
 		name, rest, _ := strings.Cut(want, " ")
 		if !strings.Contains(squeeze(out.String(), name), rest) {
@@ -173,7 +177,7 @@ func TestComparison(t *testing.T) {
 func squeeze(table, figure string) string {
 	for line := range strings.SplitSeq(table, "\n") {
 		f := strings.Fields(line)
-		if len(f) > 4 && f[2] == figure {
+		if len(f) > 4 && f[2] == figure { // TEST TARGET FIGURE UNIT ...
 			return strings.Join(f[4:], " ") + "\n"
 		}
 	}

@@ -21,6 +21,13 @@ type Options struct {
 	Tests []string
 	// Duration is the measured window of the tests that have one.
 	Duration time.Duration
+	// ForeignMax is the share of the machine, 0 to 1, that other processes may
+	// use inside a measured window; 0 for any. A round in which they used more
+	// is thrown away for all targets and repeated, at most Retries times per
+	// test. When that is not enough the calmest attempt counts, and the rows
+	// say that it was a busy one.
+	ForeignMax float64
+	Retries    int
 	// Rounds is how often each test is repeated per target; 0 means
 	// DefaultRounds, or once for tests that are long and steady.
 	Rounds int
@@ -38,8 +45,13 @@ type Options struct {
 	StuckBytes, StuckBytesEach uint64
 	// HTTPBytes is the body of http-bulk; 0 means the default.
 	HTTPBytes uint64
+	// Hold are the dimensions of b10; zero fields mean the default.
+	Hold HoldSize
 	// Spin is the command of one spinner (see Spin), empty for none.
 	Spin []string
+	// Drive is the command of one driver process (see Drive); without it b10
+	// is skipped.
+	Drive []string
 	// Environment is copied into every row.
 	Environment Environment
 	// Progress hears one line per trial; nil for silence.
@@ -70,7 +82,7 @@ type sizes struct {
 	atOnce     []int         // b6
 	relays     []int         // b7, b8: points of the slope
 	settle     time.Duration // b7, b8: wait before memory is read
-	idle       []int         // b9
+	idle       []int         // b9; the last one b12
 	busy       int           // b9, storm: pairs
 	busyRate   int           // b9, storm: round trips per second
 	tlsAtOnce  int           // tls-setup
@@ -80,12 +92,14 @@ type sizes struct {
 	stuckBytes uint64 // one pair
 	stuckEach  uint64 // each of many pairs
 	stall      time.Duration
+	stopped    int // b11
 	stormRate  int // storm, tls-storm: handshakes per second
 	churn      int // relays alive at once
 	httpSmall  int // b13: senders with bodies of 1 KiB
 	httpLarge  int // b13: senders with bodies of 1 MiB
 	httpBytes  uint64
 	httpSlow   uint64 // http-bulk: body for a receiver that stalls
+	hold       HoldSize
 }
 
 func (o *Options) sizes() sizes {
@@ -96,20 +110,22 @@ func (o *Options) sizes() sizes {
 		warmUp: 300 * time.Millisecond, window: o.Duration, pairs: 500, rate: 10_000,
 		atOnce: []int{32, 256}, relays: []int{1000, 4000, 9000}, settle: 6 * time.Second,
 		idle: []int{0, 1000, 4000, 9000}, busy: 90, busyRate: 2000,
-		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second,
+		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second, stopped: 100,
 		stormRate: 1000, churn: 32,
 		tlsAtOnce: 32, tlsRelays: []int{500, 2000, 4000}, tlsCrowd: 1000,
 		httpSmall: 64, httpLarge: 8, httpBytes: 1e9, httpSlow: 64 * mib,
+		hold: HoldSize{Relays: 20_000, Gateways: 3, Step: 10_000, Rest: DefaultRest},
 	}
 	if o.Small {
 		s = sizes{
 			warmUp: 50 * time.Millisecond, window: min(o.Duration, 300*time.Millisecond),
 			pairs: 50, rate: 2000, atOnce: []int{8, 32}, relays: []int{50, 100, 200},
 			settle: 100 * time.Millisecond, idle: []int{0, 50, 200}, busy: 20, busyRate: 1000,
-			stuckPairs: 4, stuckBytes: 40e6, stuckEach: 10e6, stall: 300 * time.Millisecond,
+			stuckPairs: 4, stuckBytes: 40e6, stuckEach: 10e6, stall: 300 * time.Millisecond, stopped: 20,
 			stormRate: 300, churn: 8,
 			tlsAtOnce: 16, tlsRelays: []int{50, 100, 200}, tlsCrowd: 50,
 			httpSmall: 16, httpLarge: 2, httpBytes: 64 * mib, httpSlow: 64 * mib,
+			hold: HoldSize{Relays: 400, Gateways: 2, Step: 200, Rest: 100 * time.Millisecond},
 		}
 	}
 	if o.StuckBytes > 0 {
@@ -121,6 +137,7 @@ func (o *Options) sizes() sizes {
 	if o.HTTPBytes > 0 {
 		s.httpBytes = o.HTTPBytes
 	}
+	s.hold = o.Hold.or(s.hold)
 	return s
 }
 
@@ -143,8 +160,9 @@ func (o *Options) check() ([]*Test, error) {
 	if o.Duration == 0 {
 		o.Duration = 2 * time.Second
 	}
-	if o.Rounds < 0 || o.Duration < 0 {
-		return nil, fmt.Errorf("rounds %d, duration %v: want none below zero", o.Rounds, o.Duration)
+	if o.Rounds < 0 || o.Duration < 0 || o.Retries < 0 || o.ForeignMax < 0 {
+		return nil, fmt.Errorf("rounds %d, duration %v, retries %d, foreign CPU %v: want none "+
+			"below zero", o.Rounds, o.Duration, o.Retries, o.ForeignMax)
 	}
 	if o.Rule == "" && o.Key == "" {
 		o.Rule, o.Key = DefaultRule, DefaultKey
@@ -198,10 +216,14 @@ func Run(ctx context.Context, o Options) ([]Row, error) {
 type series struct {
 	target *Target
 	gw     *gateway
-	trials []*trial
-	// failures outside any trial: at start and stop.
+	trials []*trial // one per round
+	// failures outside those trials: at start and stop, and of trials that
+	// were thrown away.
 	failures failures
 	skipped  string
+	// thrown counts the trials that were thrown away, and busy those rounds
+	// that no repetition made calm.
+	thrown, busy int
 }
 
 func runTest(ctx context.Context, o *Options, test *Test) []Row {
@@ -218,12 +240,9 @@ func runTest(ctx context.Context, o *Options, test *Test) []Row {
 			s.startFailed(err)
 		}
 	}
+	retries := o.Retries
 	for round := range o.rounds(test) {
-		for _, s := range all {
-			if s.skipped == "" && (s.gw != nil || test.ownProcesses) && ctx.Err() == nil {
-				s.run(ctx, o, test, round)
-			}
-		}
+		retries -= runRound(ctx, o, test, all, round, retries)
 	}
 	var rows []Row
 	for _, s := range all {
@@ -239,6 +258,57 @@ func runTest(ctx context.Context, o *Options, test *Test) []Row {
 	return rows
 }
 
+// runRound runs one trial against every target, in an order that moves on with
+// the rounds, and repeats the whole of it while others disturb it. It returns
+// how many repetitions, at most retries, that took.
+func runRound(
+	ctx context.Context, o *Options, test *Test, all []*series, round, retries int,
+) (used int) {
+	var calmest []*trial
+	least := 0.0
+	for {
+		attempt, foreign := make([]*trial, len(all)), 0.0
+		for i := range all {
+			at := (round + i) % len(all)
+			s := all[at]
+			if s.skipped == "" && (s.gw != nil || test.ownProcesses) && ctx.Err() == nil {
+				if attempt[at] = s.run(ctx, o, test, round); attempt[at] != nil {
+					foreign = max(foreign, attempt[at].foreign)
+				}
+			}
+		}
+		other := attempt
+		if calmest == nil || foreign < least {
+			calmest, other, least = attempt, calmest, foreign
+		}
+		for i, t := range other {
+			if t != nil {
+				all[i].thrown++
+				all[i].failures.merge(&t.failures) // a failure counts, whatever else went on
+			}
+		}
+		calm := o.ForeignMax == 0 || foreign <= o.ForeignMax
+		if calm || used == retries || ctx.Err() != nil {
+			break
+		}
+		used++
+		if o.Progress != nil {
+			_, _ = fmt.Fprintf(o.Progress, "%-9s round %d: other processes used %.0f %% of the "+
+				"machine: thrown away\n", test.ID, round+1, foreign*100)
+		}
+	}
+	for i, t := range calmest {
+		if t == nil {
+			continue
+		}
+		all[i].trials = append(all[i].trials, t)
+		if o.ForeignMax > 0 && least > o.ForeignMax {
+			all[i].busy++
+		}
+	}
+	return used
+}
+
 // startFailed takes note of a target that could not be started.
 func (s *series) startFailed(err error) {
 	if u, ok := errors.AsType[*unfit](err); ok {
@@ -248,7 +318,8 @@ func (s *series) startFailed(err error) {
 	s.failures.add(err)
 }
 
-func (s *series) run(ctx context.Context, o *Options, test *Test, round int) {
+// run makes one trial; nil when the test does not apply after all.
+func (s *series) run(ctx context.Context, o *Options, test *Test, round int) *trial {
 	t := &trial{ctx: ctx, target: s.target, gw: s.gw, opt: o, size: o.sizes(),
 		mode: tlsFull}
 	begun := time.Now()
@@ -258,16 +329,16 @@ func (s *series) run(ctx context.Context, o *Options, test *Test, round int) {
 	s.calmDown(ctx)
 	if u, ok := errors.AsType[*unfit](err); ok {
 		s.skipped = u.reason // found by a test that starts its own processes
-		return
+		return nil
 	}
 	if err != nil && ctx.Err() == nil {
 		t.failures.add(err)
 	}
-	s.trials = append(s.trials, t)
 	if o.Progress != nil {
 		_, _ = fmt.Fprintf(o.Progress, "%-9s %-8s round %d: %.1f s, failures %d\n", test.ID,
 			s.target.Name, round+1, time.Since(begun).Seconds(), t.failures.count())
 	}
+	return t
 }
 
 const (

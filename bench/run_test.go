@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,54 @@ func TestRunReportsProcessesThatMisbehave(t *testing.T) {
 	rows, err := Run(context.Background(), o)
 	if err != nil || rows[0].Failures == 0 || rows[1].Failures == 0 {
 		t.Errorf("no binary: %+v %v", rows, err)
+	}
+}
+
+// calmAfter makes a test whose first disturbed trials see foreign CPU.
+func calmAfter(disturbed int, foreign ...float64) *Test {
+	n := 0
+	return &Test{ID: "x", run: func(t *trial) error {
+		if t.cost("cpu", "s", float64(n)); n < disturbed {
+			t.foreign = foreign[n%len(foreign)]
+			t.failures.addf("failure in a disturbed trial")
+		}
+		n++
+		return nil
+	}}
+}
+
+// Rounds that others disturb are thrown away for all targets, their failures are
+// not; what stays disturbed says so.
+func TestRoundsThatOthersDisturb(t *testing.T) {
+	target := Target{Name: "gateway", URL: "http://127.0.0.1:1"}
+	other := target
+	other.Name = "naive"
+	for _, c := range []struct {
+		name                   string
+		test                   *Test
+		rounds, retries        int
+		thrown, busy, failures int
+		values                 []float64 // of the gateway
+	}{
+		{"calm", calmAfter(0), 2, 3, 0, 0, 0, []float64{0, 3}},
+		{"one of two targets", calmAfter(1, 0.5), 2, 3, 1, 0, 1, []float64{2, 5}},
+		{"retries are shared", calmAfter(100, 0.5, 0.4), 2, 1, 1, 2, 3, []float64{0, 5}},
+		{"the calmest counts", calmAfter(100, 0.5, 0.5, 0.2, 0.2, 0.4), 1, 2, 2, 1, 3,
+			[]float64{2}},
+		{"none allowed", calmAfter(100, 0.5), 1, 0, 0, 1, 1, []float64{0}},
+	} {
+		o := testOptions(target, other)
+		o.Rounds, o.ForeignMax, o.Retries = c.rounds, 0.05, c.retries
+		r := runTest(context.Background(), &o, c.test)[0]
+		if r.Thrown != c.thrown || r.Busy != c.busy || r.Failures != c.failures ||
+			!slices.Equal(r.Figures[0].Values, c.values) {
+			t.Errorf("%s: thrown %d, busy %d, failures %d, values %v", c.name, r.Thrown, r.Busy,
+				r.Failures, r.Figures[0].Values)
+		}
+		if text := strings.Join(remarksOf([]Row{r}), "\n"); strings.Contains(text, "BUSY") !=
+			(c.busy > 0) || strings.Contains(text, "thrown away") != (c.thrown > 0) {
+			t.Errorf("%s: remarks %q", c.name, text)
+		}
 	}
 }
 

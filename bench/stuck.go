@@ -74,6 +74,54 @@ func runStuckPairs(t *trial, n int, dir direction, bytes, growthMax uint64) erro
 	return nil
 }
 
+const (
+	// stoppedBound is what a gateway may hold per direction, in bytes: one read
+	// (docs/threat-model.md), and stoppedSlack what its own state and the
+	// allocator may add. stuckGrowthOne is for what does not grow with relays.
+	stoppedBound = 256 << 10
+	stoppedSlack = 16 << 10
+)
+
+// runStopped fills relays whose receivers never read.
+func runStopped(t *trial) error {
+	if !t.pids().known() {
+		return &unfit{"the process is not known"}
+	}
+	d, err := t.driver()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	s := newStream(toListener, stuckSize, 1)
+	s.stalled = true
+	n := t.withinLimit([]int{t.size.stopped}, 0)[0]
+	pairs, err := d.openPairs(n, openAtOnce, s)
+	if err != nil {
+		return err
+	}
+	memory := sampleMemory(t.pids())
+	for _, p := range pairs {
+		s.start(p)
+	}
+	err = d.runFor(t.size.stall)
+	growth := memory.stop()
+	if err != nil {
+		return err
+	}
+	buffers, _, err := socketMemory()
+	if err != nil {
+		return err
+	}
+	each := float64(growth) / float64(len(pairs))
+	t.fact("relays", "", float64(len(pairs)))
+	t.cost("held per relay", "KiB", each/kib)
+	t.fact("socket buffers of the machine", "MiB", float64(buffers)/mib)
+	most := uint64(len(pairs))*(stoppedBound+stoppedSlack) + stuckGrowthOne
+	t.bound(growth <= most, "stopped receivers: memory of the gateway grew by more than %d MiB",
+		most/mib)
+	return nil
+}
+
 // awaitStreams waits until n streams have ended, as long as bytes arrive.
 func awaitStreams(d *driver, s *stream, n int) error {
 	for s.ended < n {

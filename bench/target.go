@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -39,7 +40,8 @@ const (
 	FrontTLS               // an HAProxy that is started in front of it
 )
 
-// A Target is something to measure. Either Binary or URL is set.
+// A Target is something to measure. Either Binary or URL is set, or it is one of
+// Peers.
 type Target struct {
 	// Name heads the column of figures: "gateway", "naive".
 	Name string
@@ -72,8 +74,20 @@ type Target struct {
 	URL string
 	PID int
 
-	// Open says that the target does not check tokens.
-	Open bool
+	// Open says that the target does not check tokens, and OnlyWebSockets
+	// that it relays no HTTP requests.
+	Open, OnlyWebSockets bool
+	// Compared says what the target does, when that is not the work of a
+	// gateway.
+	Compared string
+	// Version is what is measured, as the row tells it.
+	Version string
+	// launch, when set, starts processes that forward what they take at g.addr
+	// to g.door, in place of Binary.
+	launch func(ctx context.Context, g *gateway, o startOptions) error
+	// Missing is why the target could not be made ready; every test fails
+	// with it.
+	Missing error
 }
 
 // secure says that clients reach t with TLS.
@@ -91,6 +105,9 @@ func (t *Target) relayDescriptors() int {
 	return 2
 }
 
+// fresh says that every test can have a process of its own.
+func (t *Target) fresh() bool { return t.Binary != "" || t.launch != nil || t.Missing != nil }
+
 // An unfit target is one that cannot do what a test needs; that is no failure.
 type unfit struct{ reason string }
 
@@ -102,6 +119,7 @@ type startOptions struct{ oneLoop bool }
 // A gateway is a running target.
 type gateway struct {
 	addr   netip.AddrPort // where clients connect
+	admin  string         // address of its metrics; empty when it runs already
 	secure bool           // with TLS
 	pids   processes
 	// fresh says that the process was started for this test.
@@ -110,10 +128,20 @@ type gateway struct {
 	child *child
 	front *child // HAProxy, if any
 	dir   string
+	// forwarders are the processes of a target that only forwards, and door is
+	// where they forward to.
+	forwarders []*child
+	door       *os.File
 }
 
 // start makes t available.
 func (t *Target) start(ctx context.Context, o startOptions) (*gateway, error) {
+	if t.Missing != nil {
+		return nil, t.Missing
+	}
+	if t.launch != nil {
+		return t.startForwarders(ctx, o)
+	}
 	if t.Binary == "" {
 		addr, err := resolve(t.URL)
 		if err != nil {
@@ -228,11 +256,8 @@ func (g *gateway) tryReady(ctx context.Context, end TLSEnd) error {
 	if g.addr, err = netip.ParseAddrPort(e.HTTP); err != nil {
 		return fmt.Errorf("endpoints.json: http: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.Admin+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	res, err := probe.Do(req)
+	g.admin = e.Admin
+	res, err := g.get(ctx, "/readyz")
 	if err != nil {
 		return err
 	}
@@ -256,6 +281,15 @@ func (g *gateway) tryReady(ctx context.Context, end TLSEnd) error {
 	return checkCertificate(ctx, g.addr, certificate)
 }
 
+// get asks the operator's port of g.
+func (g *gateway) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return probe.Do(req)
+}
+
 // checkCertificate shakes hands once as a client that trusts only the given
 // authorities.
 func checkCertificate(ctx context.Context, at netip.AddrPort, authorities []byte) error {
@@ -272,11 +306,17 @@ func checkCertificate(ctx context.Context, at netip.AddrPort, authorities []byte
 
 // stop ends the processes that start began and checks how they ended.
 func (g *gateway) stop() error {
-	if g.child == nil {
+	if g.dir == "" {
 		return nil
 	}
 	defer func() { _ = os.RemoveAll(g.dir) }()
 	var err error
+	for _, c := range slices.Backward(g.forwarders) {
+		err = errors.Join(err, c.stop(true))
+	}
+	if g.door != nil {
+		return errors.Join(err, g.door.Close())
+	}
 	if g.front != nil {
 		err = g.front.stop(true) // HAProxy dies of SIGTERM
 	}
@@ -287,6 +327,14 @@ func (g *gateway) kill() {
 	if g.front != nil {
 		g.front.kill()
 	}
-	g.child.kill()
+	if g.child != nil {
+		g.child.kill()
+	}
+	for _, c := range slices.Backward(g.forwarders) {
+		c.kill()
+	}
+	if g.door != nil {
+		_ = g.door.Close()
+	}
 	_ = os.RemoveAll(g.dir)
 }

@@ -14,6 +14,11 @@ type Test struct {
 	// needsTLS: the test needs a target that is reached with TLS. forTLS: it
 	// is part of the default list when there is such a target, and of no other.
 	needsTLS, forTLS bool
+	// gateway: the test needs listeners that come and go, or a target that ends
+	// connections.
+	gateway bool
+	// http: the test sends HTTP requests.
+	http bool
 	// once: long and steady, so one round is enough unless more are asked for.
 	once bool
 	run  func(t *trial) error
@@ -37,6 +42,11 @@ var tests = []*Test{
 		ID: "b2b", Title: "one stream, 1 KiB messages, one per write",
 		About: "the worst case without batching",
 		run:   func(t *trial) error { return runStream(t, "", 1<<10, 1) },
+	},
+	{
+		ID: "sizes", Title: "one stream, messages of 128 B to 64 KiB, 32 KiB per write",
+		About: "throughput and cost by message size; b1 and b2 are two points of it",
+		run:   runSizes,
 	},
 	{
 		ID: "b3", Title: "one pair, closed loop, 128 B",
@@ -76,42 +86,59 @@ var tests = []*Test{
 		run:   runBesideIdle,
 	},
 	{
+		ID: "b10", Title: "many relays over several gateway processes, then all echo",
+		About: "20,000 over 3; `relaybench hold` takes other sizes: 100,000 and more. Memory " +
+			"per relay must stay b7's, and every relay must echo after the rest",
+		run: runHold, ownProcesses: true, once: true, gateway: true,
+	},
+	{
+		ID: "b11", Title: "100 relays whose receiver does not read, senders that do not stop",
+		About: "memory that the gateway holds per relay: at most 256 KiB, one direction's bound; " +
+			"the kernel's buffers, 12 MB per such relay, allow no more relays",
+		run: runStopped, once: true,
+	},
+	{
+		ID: "b12", Title: "b4 alone, then beside 9k idle relays: pauses of the collector",
+		About: "p99.9 must not grow; objects on the heap per relay, longest pause since the start",
+		run:   runBesideHeap,
+	},
+	{
 		ID: "fairness", Title: "ping beside three blasting relays on one loop",
 		About: "the gateway runs one loop; p99 below 50 ms, ratio to the idle case",
-		start: startOptions{oneLoop: true}, run: runFairness,
+		start: startOptions{oneLoop: true}, run: runFairness, gateway: true,
 	},
 	{
 		ID: "stuck", Title: "600 MB towards receivers that do not read for 3 s",
 		About: "gateway memory may grow by 16 MiB (1 pair) or 64 MiB (100 pairs); every " +
 			"byte and the end must arrive",
-		run: runStuck, once: true,
+		run: runStuck, once: true, gateway: true,
 	},
 	{
 		ID: "storm", Title: "a bad listener reconnects without pause, doubling",
 		About: "established relays must not notice: p99 with and without",
-		run:   runStorm, needsCheck: true,
+		run:   runStorm, needsCheck: true, gateway: true,
 	},
 	{
 		ID: "churn", Title: "relays that open, echo four times and close in order",
 		About: "whole lives per second; descriptors and memory return to where they were",
-		run:   runChurn,
+		run:   runChurn, gateway: true,
 	},
 	{
 		ID: "b13", Title: "relayed HTTP, bodies of 1 KiB (64 senders) and 1 MiB (8 senders)",
 		About: "keep-alive senders in a closed loop; 1 KiB travels on the control channel, " +
 			"1 MiB by rendezvous; the other body is tiny or absent",
-		run: runHTTP,
+		run: runHTTP, http: true, gateway: true,
 	},
 	{
 		ID: "b13b", Title: "relayed HTTP, one sender, closed loop",
 		About: "latency of one request, beside spinners so that no core sleeps",
-		run:   runHTTPOne,
+		run:   runHTTPOne, http: true, gateway: true,
 	},
 	{
 		ID: "http-bulk", Title: "relayed HTTP, one body of 1 GB each way",
 		About: "every byte is compared; gateway memory may grow by 16 MiB, also when the " +
 			"receiver stops twice (64 MiB)",
-		run: runHTTPBulk, once: true,
+		run: runHTTPBulk, once: true, http: true, gateway: true,
 	},
 	{
 		ID: "tls-bulk", Title: "one stream, 64 KiB messages, with TLS",
@@ -151,9 +178,13 @@ func (x *Test) skip(t *Target) string {
 	switch {
 	case x.needsCheck && t.Open:
 		return "the target does not check tokens"
+	case x.gateway && t.launch != nil:
+		return "the target only forwards connections"
+	case x.http && t.OnlyWebSockets:
+		return "the target relays WebSockets only"
 	case x.needsTLS && !t.secure():
 		return "the target is reached without TLS"
-	case x.ownProcesses && t.Binary == "":
+	case x.ownProcesses && !t.fresh():
 		return "needs a fresh process; use --start"
 	}
 	return ""

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -34,6 +35,21 @@ func runStream(t *trial, prefix string, size, perWrite int) error {
 	t.cpuCost(prefix+"cpu per message", "us", u, float64(messages), time.Microsecond)
 	t.rate(prefix+"throughput", "GB/s", float64(bytes)/1e9/u.elapsed.Seconds())
 	t.rate(prefix+"messages", "1/s", float64(messages)/u.elapsed.Seconds())
+	return nil
+}
+
+// The sizes of messages that sizes sends, and how many bytes go into one write.
+var messageSizes = []int{128, 1 << 10, 8 << 10, 64 << 10}
+
+const sizesPerWrite = 32 << 10
+
+// runSizes measures one stream for every size of message.
+func runSizes(t *trial) error {
+	for _, size := range messageSizes {
+		if err := runStream(t, names(size), size, max(1, sizesPerWrite/size)); err != nil {
+			return fmt.Errorf("%d bytes: %w", size, err)
+		}
+	}
 	return nil
 }
 

@@ -21,6 +21,9 @@ func TestRunEveryTestWithTLS(t *testing.T) {
 		if r.Failures != 0 && r.Test != "fairness" { // see TestRunEveryTest
 			t.Errorf("%s: %v", r.Test, r.FailureTexts)
 		}
+		if r.Test == "b10" && r.Skipped != "" {
+			continue // its driver processes have no TLS
+		}
 		if r.Test != "storm" && len(r.Figures) < 3 {
 			t.Errorf("%s: only %d figures; %s", r.Test, len(r.Figures), r.Skipped)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/relayhouse/relayhouse/sas"
@@ -38,6 +39,7 @@ type trial struct {
 	mode   tlsMode // of targets that are reached with TLS
 
 	values   []value
+	curves   map[string][]float64 // by name, at each of CurveQuantiles
 	notes    []string
 	failures failures
 	// foreign is the largest share of the machine that neither the gateway
@@ -70,14 +72,22 @@ func (t *trial) note(format string, args ...any) {
 func (t *trial) latency(prefix string, h *Histogram) {
 	t.cost(prefix+"p50", "us", micros(h.Quantile(0.50)))
 	t.cost(prefix+"p99", "us", micros(h.Quantile(0.99)))
+	if t.curves == nil {
+		t.curves = map[string][]float64{}
+	}
+	var points []float64
+	for _, q := range CurveQuantiles {
+		points = append(points, micros(h.Quantile(q)))
+	}
+	t.curves[strings.TrimRight(prefix, ": ")] = points
 }
 
-// bound judges a limit that gateways must keep; the baseline need not, so for
-// it a breach is only told.
+// bound judges a limit that gateways must keep; the baseline and peers need not,
+// so for them a breach is only told.
 func (t *trial) bound(kept bool, format string, args ...any) {
 	switch {
 	case kept:
-	case t.target.Name == t.opt.Baseline:
+	case t.target.Name == t.opt.Baseline || t.target.Compared != "":
 		t.note(format, args...)
 	default:
 		t.failures.addf(format, args...)
@@ -94,6 +104,9 @@ func (t *trial) site(g *gateway) site {
 	s := site{addr: g.addr, entity: t.opt.Entity}
 	if g.secure {
 		s.tls = t.mode.config()
+	}
+	if g.door != nil {
+		s.forwardedTo = int(g.door.Fd())
 	}
 	s.listenToken = t.token(s, t.opt.Key)
 	if t.opt.Tokens {

@@ -7,6 +7,8 @@
 // token, has no limits worth the name, and must never face a network. One entity
 // name is as good as another; the newest listener of an entity gets all.
 //
+// The library is coder/websocket, or gorilla/websocket when one asks for it.
+//
 // [Relay] is the handler. [Serve] runs it with the addresses, the endpoints.json
 // and the readiness check of `relayhouse dev`, so that a driver can start either.
 // The package may change at any time.

@@ -28,7 +28,7 @@ const (
 
 // A control is a listener's control channel.
 type control struct {
-	*websocket.Conn
+	leg
 	// sending keeps a message and its body together.
 	sending sync.Mutex
 }
@@ -63,7 +63,7 @@ type responseMessage struct {
 type arrival struct {
 	response *responseMessage
 	body     []byte
-	conn     *websocket.Conn
+	conn     leg
 }
 
 // relayHTTP relays one request; net/http has begun a goroutine for it.
@@ -227,7 +227,7 @@ func (r *Relay) meet(w http.ResponseWriter, req *http.Request, id string) {
 		http.Error(w, "unknown rendezvous", http.StatusForbidden)
 		return
 	}
-	if c, err := upgrade(w, req); err == nil {
+	if c, err := r.upgrade(w, req); err == nil {
 		arrived <- arrival{conn: c}
 	}
 }
@@ -235,7 +235,7 @@ func (r *Relay) meet(w http.ResponseWriter, req *http.Request, id string) {
 // exchange sends the request over a rendezvous connection, unless the listener
 // has it, and copies the response.
 func exchange(
-	w http.ResponseWriter, req *http.Request, m *requestMessage, c *websocket.Conn, inline bool,
+	w http.ResponseWriter, req *http.Request, m *requestMessage, c leg, inline bool,
 ) error {
 	ctx := req.Context()
 	if !inline {
@@ -267,7 +267,7 @@ func exchange(
 }
 
 func sendRequest(
-	ctx context.Context, body io.Reader, m *requestMessage, c *websocket.Conn,
+	ctx context.Context, body io.Reader, m *requestMessage, c leg,
 ) error {
 	message, err := json.Marshal(map[string]*requestMessage{"request": m})
 	if err != nil {

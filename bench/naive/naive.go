@@ -35,11 +35,13 @@ type Relay struct {
 	// Scheme, ws or wss, begins rendezvous addresses; empty takes that of the
 	// sender's request. It matters where TLS ends in front of the relay.
 	Scheme string
+	// Gorilla takes gorilla/websocket instead of coder/websocket.
+	Gorilla bool
 
 	mu        sync.Mutex
-	listeners map[string][]*control           // by entity
-	waiting   map[string]chan *websocket.Conn // senders, by rendezvous id
-	requests  map[string]chan arrival         // senders of HTTP requests, by id
+	listeners map[string][]*control   // by entity
+	waiting   map[string]chan leg     // senders, by rendezvous id
+	requests  map[string]chan arrival // senders of HTTP requests, by id
 }
 
 // ServeHTTP serves one WebSocket leg by its sb-hc-action, or relays a request
@@ -65,27 +67,42 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
+// A leg is one WebSocket connection, of either library: what the relay uses of
+// coder's. An end by a Close is a websocket.CloseError.
+type leg interface {
+	Reader(ctx context.Context) (websocket.MessageType, io.Reader, error)
+	Writer(ctx context.Context, kind websocket.MessageType) (io.WriteCloser, error)
+	Read(ctx context.Context) (websocket.MessageType, []byte, error)
+	Write(ctx context.Context, kind websocket.MessageType, p []byte) error
+	Close(code websocket.StatusCode, reason string) error
+	CloseNow() error
+}
+
 // upgrade answers a handshake with 101.
-func upgrade(w http.ResponseWriter, req *http.Request) (*websocket.Conn, error) {
+func (r *Relay) upgrade(w http.ResponseWriter, req *http.Request) (leg, error) {
+	if r.Gorilla {
+		return upgradeGorilla(w, req)
+	}
 	c, err := websocket.Accept(w, req, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled,
 	})
-	if err == nil {
-		c.SetReadLimit(-1)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	c.SetReadLimit(-1)
+	return c, nil
 }
 
 // listen registers while it holds the lock, because the registration must be
 // complete when the listener sees the 101 (docs/protocol.md, section 2.1).
 func (r *Relay) listen(w http.ResponseWriter, req *http.Request, entity string) {
 	r.mu.Lock()
-	ws, err := upgrade(w, req)
+	ws, err := r.upgrade(w, req)
 	if err != nil {
 		r.mu.Unlock()
 		return
 	}
-	c := &control{Conn: ws}
+	c := &control{leg: ws}
 	if r.listeners == nil {
 		r.listeners = map[string][]*control{}
 	}
@@ -107,14 +124,14 @@ func (r *Relay) listen(w http.ResponseWriter, req *http.Request, entity string) 
 // connect holds the sender's handshake until a listener has accepted it.
 func (r *Relay) connect(w http.ResponseWriter, req *http.Request, entity string) {
 	id := newID()
-	accepted := make(chan *websocket.Conn, 1)
+	accepted := make(chan leg, 1)
 	r.mu.Lock()
 	var l *control
 	if all := r.listeners[entity]; len(all) > 0 {
 		l = all[len(all)-1] // the newest: older ones may be gone without a word
 	}
 	if r.waiting == nil {
-		r.waiting = map[string]chan *websocket.Conn{}
+		r.waiting = map[string]chan leg{}
 	}
 	r.waiting[id] = accepted
 	r.mu.Unlock()
@@ -129,7 +146,7 @@ func (r *Relay) connect(w http.ResponseWriter, req *http.Request, entity string)
 	}
 	select {
 	case listener := <-accepted:
-		sender, err := upgrade(w, req)
+		sender, err := r.upgrade(w, req)
 		if err != nil {
 			_ = listener.CloseNow()
 			return
@@ -142,7 +159,7 @@ func (r *Relay) connect(w http.ResponseWriter, req *http.Request, entity string)
 }
 
 // claim takes the sender that waits under id, nil when there is none.
-func (r *Relay) claim(id string) chan *websocket.Conn {
+func (r *Relay) claim(id string) chan leg {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	accepted := r.waiting[id]
@@ -156,7 +173,7 @@ func (r *Relay) accept(w http.ResponseWriter, req *http.Request, id string) {
 		http.Error(w, "unknown rendezvous", http.StatusForbidden)
 		return
 	}
-	if c, err := upgrade(w, req); err == nil {
+	if c, err := r.upgrade(w, req); err == nil {
 		accepted <- c
 	}
 }
@@ -223,7 +240,7 @@ func newID() string {
 }
 
 // join copies in both directions until both have ended.
-func join(a, b *websocket.Conn) {
+func join(a, b leg) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -237,7 +254,7 @@ func join(a, b *websocket.Conn) {
 
 // relay copies messages from one connection to the other. A Close is forwarded
 // with its code; any other end cuts the other connection.
-func relay(from, to *websocket.Conn) {
+func relay(from, to leg) {
 	buf := make([]byte, copyBuffer)
 	err := copyMessages(from, to, buf)
 	var closed websocket.CloseError
@@ -253,7 +270,7 @@ func relay(from, to *websocket.Conn) {
 	_ = from.CloseNow()
 }
 
-func copyMessages(from, to *websocket.Conn, buf []byte) error {
+func copyMessages(from, to leg, buf []byte) error {
 	ctx := context.Background()
 	for {
 		kind, r, err := from.Reader(ctx)

@@ -23,7 +23,12 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 func start(t *testing.T) (ctx context.Context, base string) {
 	t.Helper()
-	srv := httptest.NewServer(new(Relay))
+	return startRelay(t, new(Relay))
+}
+
+func startRelay(t *testing.T, r *Relay) (ctx context.Context, base string) {
+	t.Helper()
+	srv := httptest.NewServer(r)
 	t.Cleanup(srv.Close)
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(stop)
@@ -95,7 +100,13 @@ func meet(
 }
 
 func TestRelayBothWaysAndClose(t *testing.T) {
-	ctx, base := start(t)
+	for _, gorilla := range []bool{false, true} {
+		relayBothWaysAndClose(t, gorilla)
+	}
+}
+
+func relayBothWaysAndClose(t *testing.T, gorilla bool) {
+	ctx, base := startRelay(t, &Relay{Gorilla: gorilla})
 	control := dial(ctx, t, base+"/$hc/e?sb-hc-action=listen")
 	s, l := meet(ctx, t, base, control)
 	for _, size := range []int{0, 1, 100, 1 << 20} {

@@ -24,8 +24,9 @@ type Config struct {
 	// HTTPS is the address for clients that speak TLS; empty serves none.
 	// The certificate is made anew by each Serve.
 	HTTPS string
-	// Scheme is the Relay's.
-	Scheme string
+	// Scheme and Gorilla are the Relay's.
+	Scheme  string
+	Gorilla bool
 	// DataDir gets endpoints.json with the chosen addresses, and ca.pem with
 	// the certificate when there is TLS; empty writes neither.
 	DataDir string
@@ -45,7 +46,7 @@ type Addresses struct {
 func Serve(ctx context.Context, c Config) error {
 	s := &servers{failed: make(chan error, 3)}
 	defer s.close()
-	relay := &Relay{Scheme: c.Scheme}
+	relay := &Relay{Scheme: c.Scheme, Gorilla: c.Gorilla}
 	var at Addresses
 	var err error
 	if at.HTTP, err = s.serve("clients", c.HTTP, relay, nil); err != nil {

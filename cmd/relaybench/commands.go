@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -17,9 +20,10 @@ func newCompare() *cobra.Command {
 		Short: "put the figures of two runs side by side",
 		Long: `Compares two files that "relaybench run --json" wrote.
 
-The verdict is "within spread" unless the spreads of the two runs do not
-overlap; with one round per run there is no verdict. Take both runs on the same
-machine, with at least three rounds, in the same hour.`,
+RATIO is the second median divided by the first; SPREAD is lowest to highest over
+the rounds. The verdict is "within spread" unless the spreads of the two runs do
+not overlap: then "better" or "WORSE". With one round per run there is none. Take
+both runs on the same machine, with at least three rounds, in the same hour.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var runs [2][]bench.Row
@@ -90,6 +94,8 @@ network. It writes endpoints.json and answers /readyz like "relayhouse dev", so
 		"certificate of its own making")
 	cmd.Flags().StringVar(&c.Scheme, "gateway-advertised-scheme", "", "ws or wss for rendezvous "+
 		"addresses (default: that of the request)")
+	cmd.Flags().BoolVar(&c.Gorilla, "gorilla", false, "use gorilla/websocket, not "+
+		"coder/websocket")
 	cmd.Flags().StringVar(&c.Admin, "admin", "127.0.0.1:0", "address of /readyz")
 	cmd.Flags().StringVar(&c.DataDir, "data-dir", "", "directory for endpoints.json and ca.pem")
 	return cmd
@@ -103,4 +109,50 @@ func newSpin() *cobra.Command {
 		Hidden: true,
 		RunE:   func(*cobra.Command, []string) error { return bench.Spin() },
 	}
+}
+
+func newPlot() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "plot FILE...",
+		Short: "draw the figures of runs as SVG",
+		Long: `Draws what the files of "relaybench run --json" hold: throughput and CPU by size
+of message (test sizes), latency (every test that measures it, one picture each),
+and memory by number of relays (b7, b8, b10). Of rows with the same test and target
+the last one counts. The names of the files written are printed.`,
+		Example: "  relaybench plot today.json --out docs/plots",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var rows []bench.Row
+			for _, path := range args {
+				more, err := readFile(path)
+				if err != nil {
+					return err
+				}
+				rows = slices.DeleteFunc(rows, func(r bench.Row) bool {
+					return slices.ContainsFunc(more, func(m bench.Row) bool {
+						return m.Test == r.Test && m.Target == r.Target
+					})
+				})
+				rows = append(rows, more...)
+			}
+			if err := os.MkdirAll(out, 0o755); err != nil {
+				return err
+			}
+			plots := bench.Plots(rows)
+			if len(plots) == 0 {
+				return errors.New("the files hold nothing to draw")
+			}
+			for _, p := range plots {
+				path := filepath.Join(out, p.Name+".svg")
+				if err := os.WriteFile(path, p.SVG, 0o644); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), path)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", ".", "directory for the pictures")
+	return cmd
 }

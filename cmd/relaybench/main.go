@@ -61,6 +61,7 @@ absolute numbers.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newCompare(), newList(), newNaive(), newSpin())
+	root.AddCommand(newRun(), newHold(), newGate(), newPeers(), newCompare(), newPlot(),
+		newList(), newNaive(), newSpin(), newDrive())
 	return root
 }

@@ -44,6 +44,11 @@ func TestRunAndCompare(t *testing.T) {
 	if err != nil || !strings.Contains(out, "one round") {
 		t.Errorf("%v\n%s", err, out)
 	}
+	plots := t.TempDir()
+	out, err = relaybench("plot", file, "--out", plots)
+	if err != nil || !strings.Contains(out, filepath.Join(plots, "latency-churn.svg")) {
+		t.Errorf("%v\n%s", err, out)
+	}
 	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -73,13 +78,19 @@ func TestFailuresAreAnError(t *testing.T) {
 
 func TestWrongUse(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"run", "at least one of the flags in the group [start gateway naive tls]"},
+		{"run", "at least one of the flags in the group [start gateway naive peers tls]"},
 		{"run --start x --gateway y", "none of the others can be"},
 		{"run --gateway http://127.0.0.1:1 --tests b99", "no test \"b99\""},
 		{"run --gateway http://127.0.0.1:1 --rounds -1", "--rounds and --duration above zero"},
 		{"run --tls", "--tls=plain: which gateway? Use --start"},
 		{"run --start x --tls=some", "--tls=some: want plain, own, haproxy or naive"},
 		{"run --gateway http://127.0.0.1:1 --tls", "none of the others can be"},
+		{"run --peers nonsense", "no peer \"nonsense\""},
+		{"run --naive --peers naive", "two targets are called naive"},
+		{"run --naive --baseline floor", "--baseline floor is not measured"},
+		{"peers --build haproxy", "haproxy"},
+		{"gate", "required flag(s) \"start\""},
+		{"hold --relays 5", "required flag(s) \"start\""},
 		{"compare one.json", "accepts 2 arg(s)"},
 		{"compare /nonexistent/a /nonexistent/b", "no such file"},
 		{"naive --http 127.0.0.1:99999", "listen for clients"},
@@ -91,13 +102,26 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
+func TestPeersAreListed(t *testing.T) {
+	out, err := relaybench("peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"floor", "naive", "naive-gorilla", "haproxy", "nginx", "frp",
+		"chisel"} {
+		if !strings.Contains("\n"+out, "\n"+name+" ") {
+			t.Errorf("no %q in\n%s", name, out)
+		}
+	}
+}
+
 func TestListNamesEveryTest(t *testing.T) {
 	out, err := relaybench("list")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"b1 ", "b8 ", "fairness ", "stuck ", "storm ", "churn ", "b13 ",
-		"b13b ", "http-bulk "} {
+		"b13b ", "http-bulk ", "sizes ", "b10 ", "b11 ", "b12 "} {
 		if !strings.Contains(out, "\n"+id) && !strings.HasPrefix(out, id) {
 			t.Errorf("no %q in\n%s", id, out)
 		}

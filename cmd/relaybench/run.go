@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,9 @@ type runFlags struct {
 	httpMB   uint64
 	quiet    bool
 	noSpin   bool
+	peers    []string
+	baseline string
+	foreign  float64
 }
 
 func newRun() *cobra.Command {
@@ -61,13 +65,18 @@ was negotiated. HAProxy has to be installed; its rows are skipped otherwise.
 
 How to read the table: MEDIAN, BEST and SPREAD are over the N rounds; NAIVE is
 the naive relay's median and RATIO the median of the ratios to it, each taken
-inside one round: below 1 is cheaper, or for rates lower. A line below the
-table tells when other processes used more than 5 % of the machine: then
-repeat, or trust CPU figures and ratios only.
+inside one round: below 1 is cheaper, or for rates lower. In every round each
+target has its turn, and another one is first.
+
+A round in which other processes used more than --foreign-max of the machine is
+thrown away, and repeated, up to --retries times per test; its failures count all
+the same. When that does not help the calmest attempt is kept, and a line below
+the table calls the row BUSY: repeat it, or trust CPU figures and ratios only.
 
 The exit status is 1 when any test has failures: a relay that lost a byte, a
 set-up that was refused, a gateway that did not end cleanly.`,
 		Example: `  relaybench run --start bin/relayhouse --naive
+  relaybench run --start bin/relayhouse --peers floor,naive,haproxy --tests b1,b2,b5,b6
   relaybench run --start bin/relayhouse --small
   relaybench run --start bin/relayhouse --tests stuck --stuck-mb 2000
   relaybench run --start bin/relayhouse --tls --tests tls-bulk
@@ -80,16 +89,41 @@ set-up that was refused, a gateway that did not end cleanly.`,
 }
 
 func (f *runFlags) define(cmd *cobra.Command) {
+	f.defineTarget(cmd)
+	f.defineTests(cmd)
+	f.defineOutput(cmd)
+	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
+	cmd.MarkFlagsMutuallyExclusive("start", "pid")
+	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
+	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "peers", "tls")
+}
+
+// defineTarget has the flags that say how a gateway is started and spoken to.
+func (f *runFlags) defineTarget(cmd *cobra.Command) {
 	p, o := cmd.Flags(), &f.options
 	p.StringVar(&f.start, "start", "", "gateway binary to start for each test")
 	p.StringVar(&f.command, "command", "dev", "subcommand of the --start binary")
 	p.StringVar(&f.args, "args", "", "further arguments for the --start binary, split at blanks")
+	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
+		"or authenticated with --tokens)")
+	p.BoolVar(&o.Tokens, "tokens", false, "senders present a token too")
+	p.StringVar(&o.Rule, "rule", bench.DefaultRule, "authorization rule that signs tokens")
+	p.StringVar(&o.Key, "key", bench.DefaultKey, "key of the rule")
+}
+
+// defineTests has the flags that say what is measured and how often.
+func (f *runFlags) defineTests(cmd *cobra.Command) {
+	p, o := cmd.Flags(), &f.options
 	p.StringVar(&f.oneLoop, "one-loop-args", "--engine-loops=1",
 		"further arguments that make the --start binary run one event loop (fairness)")
 	p.StringVar(&f.gateway, "gateway", "", "address of a running gateway, http://127.0.0.1:PORT "+
 		"or https://127.0.0.1:PORT")
 	p.IntVar(&f.pid, "pid", 0, "process id of the running gateway")
 	p.BoolVar(&f.naive, "naive", false, "also measure the naive relay, and print ratios to it")
+	p.StringSliceVar(&f.peers, "peers", nil, "also measure these, in the same rounds (see "+
+		"relaybench peers)")
+	p.StringVar(&f.baseline, "baseline", "", "target that ratios are to (default naive with "+
+		"--naive, else the first of --peers)")
 	p.StringSliceVar(&f.tls, "tls", nil, "measure with TLS, and beside it without: which of "+
 		"plain, own, haproxy, naive")
 	p.Lookup("tls").NoOptDefVal = "plain,own,haproxy,naive"
@@ -98,26 +132,25 @@ func (f *runFlags) define(cmd *cobra.Command) {
 	p.DurationVar(&o.Duration, "duration", 2*time.Second, "measured window; at least 1.5s for "+
 		"figures that mean something")
 	p.IntVar(&o.Rounds, "rounds", 0, "how often to repeat each test (default 3; 1 for b7, b8, "+
-		"stuck, http-bulk, tls-idle and with --small)")
+		"b10, stuck, http-bulk, tls-idle and with --small)")
+	p.Float64Var(&f.foreign, "foreign-max", 5, "percent of the machine that other processes may "+
+		"use in a round before it is thrown away; 0 keeps all (default with --small)")
+	p.IntVar(&o.Retries, "retries", 3, "how many rounds per test may be thrown away")
 	p.BoolVar(&o.Small, "small", false, "small sizes and one round: does everything work?")
-	p.StringVar(&o.Entity, "entity", "", "hybrid connection to use (default unauthenticated, "+
-		"or authenticated with --tokens)")
-	p.BoolVar(&o.Tokens, "tokens", false, "senders present a token too")
-	p.StringVar(&o.Rule, "rule", bench.DefaultRule, "authorization rule that signs tokens")
-	p.StringVar(&o.Key, "key", bench.DefaultKey, "key of the rule")
-	p.StringVar(&f.jsonFile, "json", "", "also write the rows to this file, one JSON object "+
-		"per line")
-	p.StringVar(&f.commit, "commit", "", "commit to name in the rows (default: ask git)")
 	p.Uint64Var(&f.stuckMB, "stuck-mb", 0, "megabytes over the single pair of stuck (default 600)")
 	p.Uint64Var(&f.stuckMBs, "stuck-mb-each", 0, "megabytes over each of the many pairs of stuck "+
 		"(default 60)")
 	p.Uint64Var(&f.httpMB, "http-mb", 0, "megabytes of each long body of http-bulk (default 1000)")
 	p.BoolVar(&f.noSpin, "no-spinners", false, "let cores sleep during b3 and b13b")
+}
+
+// defineOutput has the flags that say where results go.
+func (f *runFlags) defineOutput(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.jsonFile, "json", "", "also write the rows to this file, one JSON object "+
+		"per line")
+	p.StringVar(&f.commit, "commit", "", "commit to name in the rows (default: ask git)")
 	p.BoolVar(&f.quiet, "quiet", false, "no line per round on standard error")
-	cmd.MarkFlagsMutuallyExclusive("start", "gateway")
-	cmd.MarkFlagsMutuallyExclusive("start", "pid")
-	cmd.MarkFlagsMutuallyExclusive("gateway", "tls")
-	cmd.MarkFlagsOneRequired("start", "gateway", "naive", "tls")
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {
@@ -151,15 +184,17 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)
 	}
-	if f.command != "dev" && !cmd.Flags().Changed("one-loop-args") {
+	if f.command != "dev" && cmd.Flags().Lookup("one-loop-args") != nil &&
+		!cmd.Flags().Changed("one-loop-args") {
 		f.oneLoop = "" // GOMAXPROCS=1 has to do
 	}
-	if err := f.addTargets(self); err != nil {
+	if err := f.addTargets(cmd.Context(), self); err != nil {
 		return err
 	}
-	if o.Rounds < 0 || o.Duration <= 0 {
+	if o.Rounds < 0 || o.Duration < 0 || o.Duration == 0 && cmd.Flags().Changed("duration") {
 		return errors.New("want --rounds and --duration above zero")
 	}
+	o.Drive = []string{self, "drive"}
 	if !f.noSpin {
 		o.Spin = []string{self, "spin"}
 	}
@@ -168,12 +203,15 @@ func (f *runFlags) complete(cmd *cobra.Command) error {
 	}
 	o.StuckBytes, o.StuckBytesEach = f.stuckMB*1e6, f.stuckMBs*1e6
 	o.HTTPBytes = f.httpMB * 1e6
+	if !o.Small || cmd.Flags().Changed("foreign-max") {
+		o.ForeignMax = f.foreign / 100
+	}
 	o.Environment = bench.ThisEnvironment(f.commitName(), commandLine())
 	return nil
 }
 
 // addTargets says what is measured, in the order of the rows.
-func (f *runFlags) addTargets(self string) error {
+func (f *runFlags) addTargets(ctx context.Context, self string) error {
 	o := &f.options
 	gateway := bench.Target{
 		Name: "gateway", Binary: f.start, Command: f.command,
@@ -211,6 +249,33 @@ func (f *runFlags) addTargets(self string) error {
 	if f.naive {
 		o.Targets = append(o.Targets, naive)
 		o.Baseline = naive.Name
+	}
+	return f.addPeers(ctx)
+}
+
+// addPeers adds what --peers names and settles what ratios are to.
+func (f *runFlags) addPeers(ctx context.Context) error {
+	o := &f.options
+	targets, err := peerTargets(ctx, f.peers)
+	if err != nil {
+		return err
+	}
+	o.Targets = append(o.Targets, targets...)
+	if o.Baseline == "" && len(f.peers) > 0 {
+		o.Baseline = f.peers[0]
+	}
+	if f.baseline != "" {
+		o.Baseline = f.baseline
+	}
+	for i, t := range o.Targets {
+		if slices.ContainsFunc(o.Targets[:i], func(u bench.Target) bool { return u.Name == t.Name }) {
+			return fmt.Errorf("two targets are called %s", t.Name)
+		}
+	}
+	if o.Baseline != "" && !slices.ContainsFunc(o.Targets, func(t bench.Target) bool {
+		return t.Name == o.Baseline
+	}) {
+		return fmt.Errorf("--baseline %s is not measured", o.Baseline)
 	}
 	return nil
 }
