@@ -99,8 +99,8 @@ bench: ## benchmarks: make bench [BENCH=regexp] [BENCHTIME=1s] [COUNT=10]
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) \
 	  -count $(COUNT) $(PKG)
 
-# Everything of the harness once, so that it cannot rot. frp and chisel are left
-# out: they come from the network; relaybench peers --check tries them.
+# Everything of the harness once, so that it cannot rot. frp, chisel and
+# strelaysrv are left out: they come from the network; make bench-peers tries them.
 .PHONY: bench-small
 bench-small: build ## every test of relaybench at small size, its peers, the gate
 	$(BIN)/relaybench run --start $(BIN)/relayhouse --small --quiet --json $(BIN)/small.json

@@ -34,7 +34,7 @@ func (t *Target) startForwarders(ctx context.Context, o startOptions) (*gateway,
 		g.kill()
 		return nil, fmt.Errorf("start %s: %w", t.Name, err)
 	}
-	for _, c := range g.forwarders {
+	for _, c := range g.forwarders[:len(g.forwarders)-g.unmeasured] {
 		g.pids = append(g.pids, c.pid())
 		g.pids = append(g.pids, childrenOf(c.pid())...)
 	}
@@ -278,6 +278,38 @@ func launchChisel(dir string) func(context.Context, *gateway, startOptions) erro
 		if err == nil {
 			err = g.forward(path, "client", "http://"+server.String(),
 				fmt.Sprintf("R:%v:%v", g.addr, door))
+		}
+		if err == nil {
+			err = g.awaitListening(ctx)
+		}
+		return err
+	}
+}
+
+// launchStrelaysrv starts the relay, which announces itself nowhere, and behind it
+// the clients, whose cost is not the relay's.
+func launchStrelaysrv(dir string) func(context.Context, *gateway, startOptions) error {
+	return func(ctx context.Context, g *gateway, _ startOptions) error {
+		door, err := g.doorAddr()
+		if err != nil {
+			return err
+		}
+		relay, err := freeAddr()
+		if err != nil {
+			return err
+		}
+		if g.addr, err = freeAddr(); err != nil {
+			return err
+		}
+		err = g.forward(filepath.Join(dir, "strelaysrv"), "-listen", relay.String(), "-keys", g.dir,
+			"-pools", "", "-status-srv", "")
+		if err == nil {
+			err = g.awaitAt(ctx, relay)
+		}
+		if err == nil {
+			g.unmeasured = 1
+			err = g.forward(filepath.Join(dir, "ends"), relay.String(), g.addr.String(),
+				door.String())
 		}
 		if err == nil {
 			err = g.awaitListening(ctx)

@@ -150,12 +150,12 @@ func (g *Gate) trips(t *trial) error {
 	}
 	g.add("reads per round trip", "", c.reads/float64(n), 0.02)
 	g.add("writes per round trip", "", c.writes/float64(n), 0.02)
-	g.add("allocations per round trip", "", c.mallocs/float64(n), 0.1)
+	g.add("allocations per round trip", "", c.mallocs/float64(n), 0.3)
 	return nil
 }
 
 // stream counts allocations of bulk transfer; its reads and writes depend on
-// time.
+// time. So do the few allocations: one per message would be 1,000.
 func (g *Gate) stream(t *trial) error {
 	d, err := t.driver()
 	if err != nil {
@@ -184,7 +184,7 @@ func (g *Gate) stream(t *trial) error {
 	if err != nil {
 		return err
 	}
-	g.add("allocations per 1,000 messages", "", 1000*c.mallocs/float64(s.messages-begun), 4)
+	g.add("allocations per 1,000 messages", "", 1000*c.mallocs/float64(s.messages-begun), 15)
 	return nil
 }
 

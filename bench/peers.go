@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +48,11 @@ const (
 		"and memory of both"
 )
 
+// strelayEnds are the two clients of syncthing's relay.
+//
+//go:embed ends/strelaysrv.go.txt
+var strelayEnds string
+
 var (
 	frp = module{path: "github.com/fatedier/frp", version: "v0.61.0",
 		packages: []string{"/cmd/frps", "/cmd/frpc"},
@@ -54,6 +60,8 @@ var (
 			"v0.0.0-20230628132301-7aca4898904d"}
 	chisel = module{path: "github.com/jpillora/chisel", version: "v1.10.1",
 		packages: []string{""}}
+	strelaysrv = module{path: "github.com/syncthing/syncthing", version: "v1.27.12",
+		packages: []string{"/cmd/strelaysrv"}, main: strelayEnds}
 )
 
 // Peers returns all peers, those that do the same work first.
@@ -105,6 +113,14 @@ var peers = []*Peer{
 		Name: "chisel", Version: chisel.version, Compared: twoHops + "; multiplexed, within SSH",
 		prepare: func(ctx context.Context, p Places, t *Target) error {
 			return t.compiled(ctx, p, &chisel, launchChisel)
+		},
+	},
+	{
+		Name: "strelaysrv", Version: strelaysrv.version,
+		Compared: "other work: a TLS handshake for each session, then bytes as they are; CPU and " +
+			"memory of the relay alone, times with two clients that hand on to the driver",
+		prepare: func(ctx context.Context, p Places, t *Target) error {
+			return t.compiled(ctx, p, &strelaysrv, launchStrelaysrv)
 		},
 	},
 }

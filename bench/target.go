@@ -128,9 +128,10 @@ type gateway struct {
 	child *child
 	front *child // HAProxy, if any
 	dir   string
-	// forwarders are the processes of a target that only forwards, and door is
-	// where they forward to.
+	// forwarders are the processes of a target that only forwards, the last so
+	// many of them not measured, and door is where they forward to.
 	forwarders []*child
+	unmeasured int
 	door       *os.File
 }
 

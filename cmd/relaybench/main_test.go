@@ -108,7 +108,7 @@ func TestPeersAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"floor", "naive", "naive-gorilla", "haproxy", "nginx", "frp",
-		"chisel"} {
+		"chisel", "strelaysrv"} {
 		if !strings.Contains("\n"+out, "\n"+name+" ") {
 			t.Errorf("no %q in\n%s", name, out)
 		}

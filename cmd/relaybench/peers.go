@@ -24,9 +24,9 @@ each of them does. With --check every peer is made ready, started and ended, and
 the list says which can run here; one that cannot is no error. With --build NAME
 one peer is made ready and the path of its binary printed.
 
-The floor is compiled by the machine's C compiler and frp and chisel by Go, pinned
-and each in a module of its own, into the user's cache directory; HAProxy and
-nginx are those that the machine has.`,
+The floor is compiled by the machine's C compiler, frp, chisel and strelaysrv by
+Go, pinned and each in a module of its own, into the user's cache directory;
+HAProxy and nginx are those that the machine has.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			places, err := peerPlaces()
