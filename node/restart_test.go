@@ -100,17 +100,19 @@ func TestTakeoverOfPending(t *testing.T) {
 	a := relaytest.Start(t, set)
 	l := a.Listen(t, anonymous)
 	waiting := a.Waiting(t, anonymous)
+	accept := l.Next(t).Address // before the next: messages of two loops may come in any order
 	rejected := a.Waiting(t, anonymous)
+	reject := l.Next(t).Address + "&sb-hc-statusCode=418&sb-hc-statusDescription=no"
 	request := a.Ask(t, "GET", "/"+relaytest.Anonymous, "", "Accept: text/event-stream")
 	announced := l.Announced(t)
 	b, _ := follow(t, a, set)
 
-	r := l.Accept(t)
+	r := a.Open(t, accept, relaytest.Dial{}).Conn(t)
 	relaytest.Exchange(t, waiting.Conn(t), r)
 	if n := b.Total(); n != 1 { // the request of the metrics is not among them
 		b.WantMetric(t, `relay_connections{role="relayed_listener"}`, 0)
 	}
-	l.Reject(t, 418, "no")
+	a.Open(t, reject, relaytest.Dial{}).Want(t, 410)
 	rejected.Want(t, 418)
 	announced.OnRendezvous(t, relaytest.Reply{Parts: []string{"one", "two"}})
 	request.WantResponse(t, 200, "onetwo")
