@@ -104,8 +104,8 @@ func TestScrape(t *testing.T) {
 		Build: Build{Version: "1.2.3", Revision: "abc", GoVersion: "go1.26"},
 	})
 	for key, want := range map[string]string{
-		"relay_entities":             "17",
-		"relay_audit_failures_total": "18",
+		"relay_entities":                                                "17",
+		"relay_audit_failures_total":                                    "18",
 		`relay_accepted_total`:                                          "30",
 		`relay_accept_errors_total{kind="descriptor_limit"}`:            "3",
 		`relay_accept_errors_total{kind="memory"}`:                      "0",
