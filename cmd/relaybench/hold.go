@@ -27,10 +27,9 @@ says where.
 slab and socket buffers are the kernel's, for all four sockets of a relay.
 
 The gateways get --tcp-keepalive=0 unless --args says otherwise. The kernel
-rounds the timers of keep-alive probes to seconds, so the probes of 100,000
-connections leave in bursts of tens of thousands; a real network card takes them
-in turn, but loopback drops what exceeds net.core.netdev_max_backlog, and who
-loses five probes is cut off.
+seems to round the timers of keep-alive probes, so that those of 100,000
+connections leave in bursts of tens of thousands; loopback drops what exceeds
+net.core.netdev_max_backlog, and who loses five probes is cut off.
 
 Run it under "nice -n 19" on a machine that is shared.`,
 		Example: `  relaybench hold --start bin/relayhouse --relays 100000 --gateways 12
