@@ -190,7 +190,7 @@ func (b *Bolt) complain(err error) {
 
 // touched are the records that a batch of changes writes or removes.
 type touched struct {
-	purged     map[string]bool    // namespaces that went; all their entities are written again
+	purged     map[string]bool    // namespaces that went, if only for a moment
 	namespaces map[string]bool    // settings
 	entities   map[[2]string]bool // namespace and name
 }

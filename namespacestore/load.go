@@ -177,11 +177,6 @@ func (b *Bolt) write(next *namespace.Snapshot, t *touched) error {
 				return err
 			}
 		}
-		for ns := range t.purged { // made again in the same batch
-			if err := w.entities(next.Namespace(ns)); err != nil {
-				return err
-			}
-		}
 		return nil
 	})
 }
@@ -250,11 +245,8 @@ func (w recordWriter) entity(n *namespace.Namespace, ns, name string) error {
 	return w.members.Put([]byte(e.Key()), value)
 }
 
-// entities writes all entities of n, which may be nil.
+// entities writes all entities of n.
 func (w recordWriter) entities(n *namespace.Namespace) error {
-	if n == nil {
-		return nil
-	}
 	for _, k := range []namespace.Kind{namespace.KindHybridConnection, namespace.KindWCFRelay} {
 		for _, e := range n.Entities(k) {
 			value, err := w.seal.encodeEntity(e)
