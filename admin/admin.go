@@ -1,15 +1,14 @@
 package admin
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"sync/atomic"
 	"time"
+
+	"github.com/relayhouse/relayhouse/internal/httpserver"
 )
 
 // Bounds of the server. Probes and scrapers send small heads and read at once;
@@ -40,14 +39,7 @@ type Options struct {
 }
 
 // Server is the admin server of one node.
-type Server struct {
-	// Fixed after Listen.
-	listener net.Listener
-	server   *http.Server
-
-	// Atomic.
-	connections atomic.Int64
-}
+type Server struct{ *httpserver.Server }
 
 // Listen opens the admin port. Connections wait until Serve.
 //
@@ -66,60 +58,14 @@ func ListenOn(l net.Listener, o Options) *Server {
 	if log == nil {
 		log = slog.Default()
 	}
-	s := &Server{listener: l}
-	s.server = &http.Server{
+	return &Server{httpserver.New("admin", l, &http.Server{
 		Handler:        Handler(o),
 		ReadTimeout:    readTimeout,
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: headBytesMax,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnState:      s.count,
-	}
-	return s
-}
-
-// Listener is the socket that the server listens on.
-func (s *Server) Listener() net.Listener { return s.listener }
-
-// Addr returns the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Serve answers requests until Close and then returns nil.
-func (s *Server) Serve() error {
-	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve admin port: %w", err)
-	}
-	return nil
-}
-
-// Close stops listening and waits for requests in progress until ctx is done,
-// then ends them.
-func (s *Server) Close(ctx context.Context) error {
-	err := s.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.server.Close())
-	}
-	// Without Serve, http.Server does not know the listener.
-	if closeErr := s.listener.Close(); !errors.Is(closeErr, net.ErrClosed) {
-		err = errors.Join(err, closeErr)
-	}
-	if err != nil {
-		return fmt.Errorf("close admin port: %w", err)
-	}
-	return nil
-}
-
-// count enforces connectionsMax.
-func (s *Server) count(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.connections.Add(1) > connectionsMax {
-			_ = c.Close() // The read that follows fails, and net/http cleans up.
-		}
-	case http.StateClosed, http.StateHijacked:
-		s.connections.Add(-1)
-	}
+	}, connectionsMax)}
 }
 
 // Handler returns the paths of the admin port.

@@ -377,7 +377,7 @@ func TestHeadIsBounded(t *testing.T) {
 
 func TestTimesAreBounded(t *testing.T) {
 	s, _ := start(t, Options{})
-	h := s.server
+	h := s.HTTP()
 	if h.ReadTimeout <= 0 || h.WriteTimeout <= checksTimeout || h.IdleTimeout <= 0 {
 		t.Errorf("read %v, write %v, idle %v", h.ReadTimeout, h.WriteTimeout, h.IdleTimeout)
 	}

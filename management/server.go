@@ -1,7 +1,6 @@
 package management
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,8 +9,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
+
+	"github.com/relayhouse/relayhouse/internal/httpserver"
 )
 
 // Bounds of the server; ours. Tokens of Entra, which clients may send, take up
@@ -27,15 +27,7 @@ const (
 )
 
 // Server serves an API over TLS.
-type Server struct {
-	// Fixed after Listen.
-	api      *API
-	listener net.Listener
-	server   *http.Server
-
-	// Atomic.
-	connections atomic.Int64
-}
+type Server struct{ *httpserver.Server }
 
 // Listen opens the port of the management API. Connections wait until Serve.
 //
@@ -65,8 +57,7 @@ func ListenOn(l net.Listener, t *tls.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open management port: %w", err)
 	}
-	s := &Server{api: api, listener: l}
-	s.server = &http.Server{
+	return &Server{httpserver.New("management", l, &http.Server{
 		Handler:           api,
 		TLSConfig:         t.Clone(),
 		ReadHeaderTimeout: headTimeout,
@@ -76,55 +67,7 @@ func ListenOn(l net.Listener, t *tls.Config, o Options) (*Server, error) {
 		MaxHeaderBytes:    headBytesMax,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ErrorLog:          log.New(complaints{api}, "", 0),
-		ConnState:         s.count,
-	}
-	return s, nil
-}
-
-// Listener is the socket that the server listens on.
-func (s *Server) Listener() net.Listener { return s.listener }
-
-// Addr returns the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// API is what the server serves.
-func (s *Server) API() *API { return s.api }
-
-// Serve answers requests until Close and then returns nil.
-func (s *Server) Serve() error {
-	if err := s.server.ServeTLS(s.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve management port: %w", err)
-	}
-	return nil
-}
-
-// Close stops listening and waits for requests in progress until ctx is done,
-// then ends them.
-func (s *Server) Close(ctx context.Context) error {
-	err := s.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.server.Close())
-	}
-	// Without Serve, http.Server does not know the listener.
-	if closeErr := s.listener.Close(); !errors.Is(closeErr, net.ErrClosed) {
-		err = errors.Join(err, closeErr)
-	}
-	if err != nil {
-		return fmt.Errorf("close management port: %w", err)
-	}
-	return nil
-}
-
-// count enforces connectionsMax.
-func (s *Server) count(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.connections.Add(1) > connectionsMax {
-			_ = c.Close() // The read that follows fails, and net/http cleans up.
-		}
-	case http.StateClosed, http.StateHijacked:
-		s.connections.Add(-1)
-	}
+	}, connectionsMax)}, nil
 }
 
 // complaints takes what net/http logs, mostly handshakes that strangers broke

@@ -107,24 +107,41 @@ func TestServer(t *testing.T) {
 func TestConnectionsMax(t *testing.T) {
 	f := newFixture(t)
 	s, client := f.serve()
-	s.connections.Store(connectionsMax)
-	c, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	var open []net.Conn
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+		return c
 	}
+	defer func() {
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}()
+	for range connectionsMax { // They are accepted in their order.
+		dial()
+	}
+	c := dial()
 	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("a connection too many: %v", err)
 	}
-	_ = c.Close()
-	s.connections.Add(-connectionsMax)
-	r, _ := http.NewRequest(http.MethodGet, "https://"+s.Addr().String()+"/relayhouse/version", nil)
-	r.Header.Set("Authorization", "Bearer "+ownerToken)
-	response, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
+	_ = open[0].Close()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		r, _ := http.NewRequest(http.MethodGet, "https://"+s.Addr().String()+"/relayhouse/version", nil)
+		r.Header.Set("Authorization", "Bearer "+ownerToken)
+		response, err := client.Do(r)
+		if err == nil {
+			_ = response.Body.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a connection that went made no room: %v", err)
+		}
 	}
-	_ = response.Body.Close()
 }
 
 func isTimeout(err error) bool {
