@@ -20,7 +20,7 @@ func WithReferences(env []string) ReadOption {
 
 // ReadDefinitions reads and checks the namespaces of a document: YAML or JSON
 // with comments, with nothing but our namespaces at its top, or with the
-// UserConfig of the Azure emulators, see LoadEmulator. It reads no file and no
+// UserConfig of the Azure emulators, see docs/protocol.md, section 12.2. It reads no file and no
 // environment unless WithReferences says so.
 //
 //	Shape:  name stands for the document in errors. text has at most 16 MiB,

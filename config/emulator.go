@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"os"
 	"strings"
 
 	"github.com/relayhouse/relayhouse/namespace"
@@ -24,36 +22,14 @@ var pascalWords = words{
 	foldCase: true,
 }
 
-// LoadEmulator reads the namespaces of an emulator's Config.json: JSON with
+// emulator reads the namespaces of an emulator's Config.json: JSON with
 // comments, or the same in YAML. Below UserConfig it takes the Service Bus
 // emulator's Namespaces and Logging, and the Event Hubs emulator's
 // NamespaceConfig and LoggingConfig; logging has no effect, nor has
 // Quotas.Connections: the gateway bounds the connections of all namespaces
-// together. Keys may be env:NAME and file:PATH. A namespace without rules stays
-// without.
+// together. A namespace without rules stays without.
 //
-//	Errors: all that is wrong, joined; each is an *Error.
-//	Source: docs/protocol.md, section 12.2.
-func LoadEmulator(path string) ([]namespace.Definition, error) {
-	root, err := readTree(path)
-	if err != nil {
-		return nil, err
-	}
-	return emulatorDefinitions(path, root, environment(os.Environ()))
-}
-
-func emulatorDefinitions(
-	file string, root *node, env map[string]string,
-) ([]namespace.Definition, error) {
-	r := newNamespaceReader(pascalWords, file, env)
-	all := r.emulator(root)
-	if err := errors.Join(r.errs...); err != nil {
-		return nil, err
-	}
-	return all, nil
-}
-
-// emulator reads a file in the form of the emulators and checks it.
+// Source: docs/protocol.md, section 12.2.
 func (r *namespaceReader) emulator(root *node) []namespace.Definition {
 	const path = "UserConfig"
 	top := r.members(root, "", path)

@@ -83,7 +83,7 @@ func TestLoadEmulator(t *testing.T) {
 	for name, content := range map[string]string{
 		"Service Bus form": serviceBusForm, "Event Hubs form": eventHubsForm,
 	} {
-		got, err := LoadEmulator(write(t, "Config.json", content))
+		got, err := LoadDefinitions(write(t, "Config.json", content))
 		if err != nil || !reflect.DeepEqual(got, emulatorWant) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -153,7 +153,7 @@ userConfig:
 		},
 	}}
 	for name, text := range map[string]string{"Service Bus": serviceBus, "Event Hubs": eventHubs} {
-		got, err := LoadEmulator(write(t, "Config.json", text))
+		got, err := LoadDefinitions(write(t, "Config.json", text))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -169,8 +169,9 @@ func TestEmulatorErrors(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ file, want string }{
 		"nothing": {
-			"", "UserConfig: want a mapping with Namespaces, got nothing (FILE:1)"},
-		"other top": {`{"Namespaces": []}`, "Namespaces: unknown key (FILE:1)"},
+			"", "namespaces: want a list, got nothing; [] is an empty one (FILE:1)"},
+		"other top": {`{"Namespaces": []}`, "Namespaces: unknown key, did you mean namespaces? (FILE:1)\n" +
+			"want namespaces or UserConfig and nothing beside (FILE:1)"},
 		"misspelled": {
 			`{"UserConfig": {"Namespace": []}}`,
 			"UserConfig.Namespace: unknown key, did you mean UserConfig.Namespaces? (FILE:1)"},
@@ -264,7 +265,7 @@ func TestEmulatorErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := write(t, "Config.json", c.file)
-			_, err := LoadEmulator(file)
+			_, err := LoadDefinitions(file)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -306,10 +307,7 @@ func FuzzEmulator(f *testing.F) {
 	f.Add([]byte("a: &x [*x]\n---\nb: !t c\n<<: d"))
 	f.Add([]byte("{\"a\": [1, // x\n2,], /* y */ }"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		root, err := parseTree("FILE", b)
-		if err == nil {
-			_, err = emulatorDefinitions("FILE", root, map[string]string{"KEY": "k"})
-		}
+		_, err := ReadDefinitions("FILE", b, WithReferences([]string{"KEY=k"}))
 		checkErrors(t, err)
 	})
 }

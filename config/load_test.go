@@ -282,7 +282,7 @@ func TestUnreadableFiles(t *testing.T) {
 			!strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v", path, err)
 		}
-		if _, err := LoadEmulator(path); err == nil || !strings.Contains(err.Error(), part) {
+		if _, err := LoadDefinitions(path); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("emulator %s: %v", path, err)
 		}
 	}

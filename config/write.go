@@ -65,7 +65,7 @@ func checkWritable(defs []namespace.Definition) error {
 	return errors.Join(errs...)
 }
 
-// The Config.json of the emulators, see LoadEmulator.
+// The Config.json of the emulators, see emulator.go.
 type (
 	emulatorFile struct{ UserConfig emulatorConfig }
 
@@ -112,7 +112,7 @@ type (
 	}
 )
 
-// WriteEmulator writes namespaces as the Config.json that LoadEmulator reads,
+// WriteEmulator writes namespaces as the Config.json that ReadDefinitions reads,
 // keys included. What that form has no member for is lost: labels, tags, times
 // and the least version of TLS of a namespace; times and the members for HTTP
 // of an entity; listeners_max where not all entities of a namespace have the

@@ -134,15 +134,15 @@ func (b *Bolt) run() {
 				more = false
 			}
 		}
-		b.make(batch)
+		b.commit(batch)
 		for _, u := range batch {
 			close(u.done)
 		}
 	}
 }
 
-// make plans the updates one after the other and writes them all at once.
-func (b *Bolt) make(batch []*update) {
+// commit plans the updates one after the other and writes them all at once.
+func (b *Bolt) commit(batch []*update) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	fail := func(err error) {
