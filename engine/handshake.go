@@ -64,6 +64,7 @@ func (h *handshake) Data(c *Conn, p []byte) {
 		if h.pipe.feed(p) {
 			c.Pause()
 		}
+		c.loop.poller.Yield()
 		return
 	}
 	if len(h.hello) == 0 && p[0] != recordHandshake {
@@ -153,6 +154,7 @@ func (h *handshake) begin(c *Conn) {
 			}
 		})
 	})
+	c.loop.poller.Yield()
 	c.Resume()
 }
 

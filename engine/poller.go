@@ -19,7 +19,7 @@ const (
 
 // Poller is what a loop needs of the operating system: readiness, tasks from
 // elsewhere, and non-blocking system calls on its descriptors. The one for
-// Linux stands on gnet's netpoll; package simnet has a simulated one.
+// Linux stands on epoll; package simnet has a simulated one.
 //
 // Post and Stop may be called from any goroutine, everything else on the loop
 // only; descriptors are added from tasks only, never from inside an event, so
@@ -32,6 +32,9 @@ type Poller interface {
 	Post(t *Task) error
 	// Stop ends Run behind the tasks that are queued.
 	Stop()
+	// Yield asks that goroutines that the loop has made ready run before it
+	// waits again. Waiting holds the loop's processor for a while.
+	Yield()
 	// Release frees the poller after Run has returned.
 	Release()
 

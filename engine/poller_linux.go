@@ -1,35 +1,61 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"unsafe"
 
-	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
-	"github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
 )
 
-// epollPoller is the Poller on gnet's netpoll.
+// pollBatch is the number of events taken from the kernel at a time.
+const pollBatch = 1024
+
+// epollPoller is the Poller on epoll.
 //
-// The loop's goroutine is not locked to its thread, and only the non-blocking
-// read and write are raw system calls; the wait is an ordinary one. Measured:
-// a locked goroutine costs 1.64 against 0.96 of a C relay for one pair, and a
-// raw wait never gives its processor slot back (docs/adr/0002).
+// The loop's goroutine is not locked to its thread; only the non-blocking read
+// and write are raw system calls, the wait is an ordinary one (docs/adr/0002).
+// There is one wait per turn, and no runtime.Gosched unless Yield asked for it:
+// it wakes another thread whenever a processor is idle (docs/adr/0021).
 type epollPoller struct {
-	poller *netpoll.Poller
-	spare  int // a descriptor held back for Shed, or -1
+	epoll int
+	wake  int // eventfd: tasks are waiting
+	spare int // a descriptor held back for Shed, or -1
+
+	// Owned by the loop.
+	events [pollBatch]unix.EpollEvent
+	run    []*Task // being run; its array is used again
+	yield  bool
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	tasks   []*Task
+	asleep  bool // the loop waits, or is about to: a task has to wake it
+	stopped bool
 }
 
 func newEpollPoller() (Poller, error) {
-	p, err := netpoll.OpenPoller()
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("open poller: %w", err)
 	}
-	return &epollPoller{poller: p, spare: openSpare()}, nil
+	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		_ = unix.Close(epoll)
+		return nil, fmt.Errorf("open poller: %w", err)
+	}
+	p := &epollPoller{epoll: epoll, wake: wake, spare: openSpare()}
+	// Edge-triggered: each write to it is an event, and nobody reads it.
+	if err := p.control(unix.EPOLL_CTL_ADD, wake, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		p.Release()
+		return nil, fmt.Errorf("open poller: %w", err)
+	}
+	return p, nil
 }
 
 func openSpare() int {
@@ -41,59 +67,135 @@ func openSpare() int {
 }
 
 func (p *epollPoller) Run(event func(fd int, ev Events)) error {
-	return p.poller.Polling(func(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
-		var e Events
-		if ev&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
-			e |= Readable
+	for {
+		n, err := unix.EpollWait(p.epoll, p.events[:], p.timeout())
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for events: %w", err)
 		}
-		if ev&unix.EPOLLOUT != 0 {
-			e |= Writable
+		p.awake()
+		for i := range max(n, 0) {
+			ev := &p.events[i]
+			if int(ev.Fd) != p.wake {
+				event(int(ev.Fd), events(ev.Events))
+			}
 		}
-		if ev&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			e |= Hangup | Readable
+		if !p.runTasks() {
+			return nil
 		}
-		if ev&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			e |= Broken
-		}
-		event(fd, e)
-		return nil
-	})
-}
-
-func runTask(task any) error {
-	task.(*Task).Run()
-	return nil
-}
-
-func (p *epollPoller) Post(t *Task) error {
-	return p.poller.Trigger(queue.HighPriority, runTask, t)
-}
-
-func (p *epollPoller) Stop() {
-	end := func(any) error { return gneterrors.ErrEngineShutdown }
-	_ = p.poller.Trigger(queue.HighPriority, end, nil)
-}
-
-func (p *epollPoller) Release() {
-	_ = p.poller.Close()
-	if p.spare >= 0 {
-		_ = unix.Close(p.spare)
 	}
 }
 
-func (p *epollPoller) Add(fd int) error {
-	return p.poller.AddReadWrite(&netpoll.PollAttachment{FD: fd}, true)
+// timeout is that of the next wait: none if there are tasks.
+func (p *epollPoller) timeout() int {
+	if p.yield {
+		p.yield = false
+		runtime.Gosched()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.tasks) > 0 || p.stopped {
+		return 0
+	}
+	p.asleep = true
+	return -1
 }
+
+func (p *epollPoller) awake() {
+	p.mu.Lock()
+	p.asleep = false
+	p.mu.Unlock()
+}
+
+func events(ev uint32) (e Events) {
+	if ev&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
+		e |= Readable
+	}
+	if ev&unix.EPOLLOUT != 0 {
+		e |= Writable
+	}
+	if ev&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		e |= Hangup | Readable
+	}
+	if ev&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		e |= Broken
+	}
+	return e
+}
+
+// runTasks runs what is posted, and not what these tasks post: that has its
+// turn behind the events that are ready. It returns false after Stop.
+func (p *epollPoller) runTasks() bool {
+	p.mu.Lock()
+	p.run, p.tasks = p.tasks, p.run[:0]
+	stopped := p.stopped
+	p.mu.Unlock()
+	for i, t := range p.run {
+		p.run[i] = nil
+		t.Run()
+	}
+	if cap(p.run) > pollBatch {
+		p.run = nil // of a burst
+	}
+	return !stopped
+}
+
+func (p *epollPoller) Post(t *Task) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tasks = append(p.tasks, t)
+	return p.rouse()
+}
+
+func (p *epollPoller) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	_ = p.rouse()
+}
+
+// rouse ends the wait of a loop that waits; the others look at their tasks
+// before they do. The counter of an eventfd that nobody reads would be full
+// after 2^64 times. Needs mu.
+func (p *epollPoller) rouse() error {
+	if !p.asleep {
+		return nil
+	}
+	p.asleep = false
+	one := [8]byte{1}
+	if _, err := unix.Write(p.wake, one[:]); err != nil {
+		return fmt.Errorf("wake a loop: %w", err)
+	}
+	return nil
+}
+
+func (p *epollPoller) Yield() { p.yield = true }
+
+func (p *epollPoller) Release() {
+	for _, fd := range [3]int{p.epoll, p.wake, p.spare} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// edges watches everything about a connection, each change once.
+const edges = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+
+func (p *epollPoller) control(op, fd int, ev uint32) error {
+	return unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Fd: int32(fd), Events: ev})
+}
+
+func (p *epollPoller) Add(fd int) error { return p.control(unix.EPOLL_CTL_ADD, fd, edges) }
 
 func (p *epollPoller) AddListener(fd int) error {
-	return p.poller.AddRead(&netpoll.PollAttachment{FD: fd}, false)
+	return p.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
 }
 
-func (p *epollPoller) Rearm(fd int) error {
-	return p.poller.ModReadWrite(&netpoll.PollAttachment{FD: fd}, true)
-}
+func (p *epollPoller) Rearm(fd int) error { return p.control(unix.EPOLL_CTL_MOD, fd, edges) }
 
-func (p *epollPoller) Remove(fd int) error { return p.poller.Delete(fd) }
+func (p *epollPoller) Remove(fd int) error {
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+}
 
 func (p *epollPoller) Read(fd int, b []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd),

@@ -103,6 +103,8 @@ func (p *poller) Post(t *engine.Task) error {
 
 func (p *poller) Stop() { _ = p.Post(nil) }
 
+func (p *poller) Yield() {}
+
 func (p *poller) Release() {}
 
 // state is what a fresh look at s reports.
