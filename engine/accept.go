@@ -21,6 +21,14 @@ type listener struct {
 	suspended bool // taken off the poller, see SuspendListeners
 }
 
+// accepted is a connection that is not attached yet.
+type accepted struct {
+	fd   int
+	peer netip.AddrPort
+	port *ListenConfig
+	over bool // ConnectionsMax is reached
+}
+
 // ListenConfig is how a port treats its connections. The socket options are
 // set on the listening socket, from which accepted connections inherit them.
 type ListenConfig struct {
@@ -92,14 +100,25 @@ func (l *Loop) admit(fd int, peer netip.AddrPort, port *ListenConfig) {
 		l.poller.CloseFD(fd, false)
 		return
 	}
-	l.Post(func(l *Loop) {
+	l.accepted = append(l.accepted, accepted{fd: fd, peer: peer, port: port, over: over})
+	if len(l.accepted) == 1 {
+		l.Post((*Loop).attachAccepted)
+	}
+}
+
+// attachAccepted attaches the connections that have been accepted since.
+func (l *Loop) attachAccepted() {
+	for i := range l.accepted {
+		a := &l.accepted[i]
 		c := &Conn{
-			fd: int32(fd), peer: peer, loop: l, window: windowMin, role: metrics.RoleHead,
+			fd: int32(a.fd), peer: a.peer, loop: l, window: windowMin, role: metrics.RoleHead,
 			lastRead: l.wheel.now,
 		}
-		c.handler = l.begin(c, port, over)
+		c.handler = l.begin(c, a.port, a.over)
 		l.attach(c)
-	})
+	}
+	clear(l.accepted)
+	l.accepted = l.accepted[:0]
 }
 
 // begin returns the first handler of an accepted connection: what its port has

@@ -13,6 +13,10 @@ import (
 // 16 KiB each, and a few fast ones read Config.ReadBuffer at a time.
 const windowMin = 14
 
+// scratchSize is the capacity of Loop.Scratch in bytes: nearly all heads and
+// messages of the control channel are shorter.
+const scratchSize = 4 << 10
+
 // Loop is one event loop: a goroutine, a Poller, a read buffer and the
 // connections that live on it. Its methods may be called on the loop only,
 // except Post, Index and Engine.
@@ -31,6 +35,8 @@ type Loop struct {
 	wheel     wheel
 	pongs     wsframe.Pongs // of the batch being rewritten
 	listeners []listener
+	accepted  []accepted // to be attached by the task that is posted, see accept
+	scratch   []byte
 	lastGen   uint32
 	count     int  // connections in conns
 	stopping  bool // no attach any more
@@ -52,7 +58,16 @@ func (l *Loop) clock() uint32 { return max(l.wheel.now, l.engine.now()) }
 // Post runs f on the loop, behind the tasks already posted. May be called from
 // any goroutine. After Stop f does not run.
 func (l *Loop) Post(f func(l *Loop)) {
-	_ = l.poller.Post(&Task{run: f, l: l})
+	_ = l.poller.Post(Task{run: f, l: l})
+}
+
+// Scratch is an empty buffer for what is to be written at once, such as a
+// response: until the next call of Scratch, or the end of the event.
+func (l *Loop) Scratch() []byte {
+	if l.scratch == nil {
+		l.scratch = make([]byte, 0, scratchSize)
+	}
+	return l.scratch
 }
 
 // Each calls f for up to limit connections of the loop.

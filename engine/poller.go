@@ -29,7 +29,7 @@ type Poller interface {
 	// Stop.
 	Run(event func(fd int, ev Events)) error
 	// Post queues a task for the loop and wakes it.
-	Post(t *Task) error
+	Post(t Task) error
 	// Stop ends Run behind the tasks that are queued.
 	Stop()
 	// Yield asks that goroutines that the loop has made ready run before it
@@ -70,7 +70,7 @@ type Task struct {
 }
 
 // Run runs the task; a Poller calls it once.
-func (t *Task) Run() {
+func (t Task) Run() {
 	t.l.counters.PostsRun.Add(1)
 	t.run(t.l)
 }

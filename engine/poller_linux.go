@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,12 +30,12 @@ type epollPoller struct {
 
 	// Owned by the loop.
 	events [pollBatch]unix.EpollEvent
-	run    []*Task // being run; its array is used again
+	run    []Task // being run; its array is used again
 	yield  bool
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	tasks   []*Task
+	tasks   []Task
 	asleep  bool // the loop waits, or is about to: a task has to wake it
 	stopped bool
 }
@@ -130,7 +131,7 @@ func (p *epollPoller) runTasks() bool {
 	stopped := p.stopped
 	p.mu.Unlock()
 	for i, t := range p.run {
-		p.run[i] = nil
+		p.run[i] = Task{}
 		t.Run()
 	}
 	if cap(p.run) > pollBatch {
@@ -139,7 +140,7 @@ func (p *epollPoller) runTasks() bool {
 	return !stopped
 }
 
-func (p *epollPoller) Post(t *Task) error {
+func (p *epollPoller) Post(t Task) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tasks = append(p.tasks, t)
@@ -225,18 +226,30 @@ func (p *epollPoller) CloseFD(fd int, reset bool) {
 }
 
 func (p *epollPoller) Accept(fd int) (int, netip.AddrPort, syscall.Errno) {
-	conn, sa, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err != nil {
-		errno, _ := err.(syscall.Errno)
+	// unix.Accept4 would allocate the address three times.
+	var sa unix.RawSockaddrInet6
+	size := uint32(unsafe.Sizeof(sa))
+	conn, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(fd),
+		uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
 		return -1, netip.AddrPort{}, errno
 	}
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return conn, netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), 0
-	case *unix.SockaddrInet6:
-		return conn, netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)), 0
+	return int(conn), peerOf(&sa), 0
+}
+
+// peerOf is the address in sa, which the kernel has filled for any family; the
+// zero address for others than those of IP.
+func peerOf(sa *unix.RawSockaddrInet6) netip.AddrPort {
+	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
+	switch sa.Family {
+	case unix.AF_INET:
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port(&v4.Port))
+	case unix.AF_INET6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), port(&sa.Port))
 	}
-	return conn, netip.AddrPort{}, 0
+	return netip.AddrPort{}
 }
 
 // Shed gives up the spare descriptor for one accept. Without it a full table

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 
@@ -113,15 +114,17 @@ func (l *leg) join(c *engine.Conn) {
 	}
 	g.cfg.Counters.Rendezvous(g.cfg.Now().Sub(s.since))
 	g.cfg.Counters.SenderConnect(101)
-	c.Write(wsframe.AppendSwitching(nil, l.request.key, l.protocol, s.id), responseMax)
+	c.Write(wsframe.AppendSwitching(c.Loop().Scratch(), l.request.key, l.protocol, s.id), responseMax)
 	protocol := l.protocol
 	if !s.offered(protocol) {
 		protocol = ""
 	}
-	sc.Write(wsframe.AppendSwitching(nil, s.key, protocol, s.id), responseMax)
-	g.cfg.Log.Debug("relayed connection established",
-		slog.String("event", "SenderListenerConnectionEstablished"),
-		slog.String("entity", s.entity.Key()), slog.String("trackingId", s.id))
+	sc.Write(wsframe.AppendSwitching(c.Loop().Scratch(), s.key, protocol, s.id), responseMax)
+	if g.cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
+		g.cfg.Log.Debug("relayed connection established",
+			slog.String("event", "SenderListenerConnectionEstablished"),
+			slog.String("entity", s.entity.Key()), slog.String("trackingId", s.id))
+	}
 
 	rest := s.rest
 	s.settle()

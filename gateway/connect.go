@@ -127,15 +127,21 @@ func (s *sender) undelivered(c *engine.Conn, l *listener) {
 	s.announce(c)
 }
 
-// message is the accept message for one listener, as a WebSocket frame.
+// message is the accept message for one listener, as a WebSocket frame: in the
+// loop's scratch buffer, unless the listener lives on another loop.
 func (s *sender) message(l *listener, c *engine.Conn) ([]byte, error) {
 	r := s.request
-	address := hyco.AppendAcceptAddress(nil, l.base, r.target, s.pending.String(), s.id)
-	body, err := hyco.AppendAccept(nil, string(address), s.id, r.head.Fields, c.Peer())
+	buf := c.Loop().Scratch()
+	address := string(hyco.AppendAcceptAddress(buf, l.base, r.target, s.pending.String(), s.id))
+	body, err := hyco.AppendAccept(buf, address, s.id, r.head.Fields, c.Peer())
 	if err != nil {
 		return nil, err
 	}
-	return wsframe.AppendFrame(make([]byte, 0, len(body)+wsframe.HeaderMax), wsframe.OpText, body), nil
+	frame := wsframe.AppendFrame(body, wsframe.OpText, body)[len(body):]
+	if l.ref.Loop() != c.Loop() {
+		frame = slices.Clone(frame)
+	}
+	return frame, nil
 }
 
 func (s *sender) status() PendingStatus {

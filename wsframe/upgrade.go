@@ -22,12 +22,14 @@ func ValidKey(key string) bool {
 
 // AcceptKey computes the value of Sec-WebSocket-Accept (RFC 6455 section
 // 4.2.2): 28 characters.
-func AcceptKey(key string) string {
+func AcceptKey(key string) string { return string(appendAcceptKey(nil, key)) }
+
+func appendAcceptKey(dst []byte, key string) []byte {
 	in := make([]byte, 0, 64)
 	in = append(in, key...)
 	in = append(in, acceptGUID...)
 	sum := sha1.Sum(in)
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
 // AppendSwitching appends the 101 response to an upgrade request.
@@ -40,7 +42,7 @@ func AcceptKey(key string) string {
 func AppendSwitching(dst []byte, key, protocol, trackingID string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
 		"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	dst = append(dst, AcceptKey(key)...)
+	dst = appendAcceptKey(dst, key)
 	if protocol != "" {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 		dst = append(dst, protocol...)

@@ -14,7 +14,7 @@ const batchMax = 8
 type poller struct {
 	net     *Net
 	ready   []*socket
-	tasks   []*engine.Task
+	tasks   []*engine.Task // nil: stop
 	stopped bool
 	turn    chan func(event func(int, engine.Events)) // what to do next
 	done    chan struct{}                             // that it is done
@@ -94,14 +94,16 @@ func (n *Net) again(s *socket) {
 	}
 }
 
-func (p *poller) Post(t *engine.Task) error {
+func (p *poller) Post(t engine.Task) error { return p.post(&t) }
+
+func (p *poller) post(t *engine.Task) error {
 	p.net.mu.Lock()
 	defer p.net.mu.Unlock()
 	p.tasks = append(p.tasks, t)
 	return nil
 }
 
-func (p *poller) Stop() { _ = p.Post(nil) }
+func (p *poller) Stop() { _ = p.post(nil) }
 
 func (p *poller) Yield() {}
 
