@@ -110,10 +110,7 @@ func (l *Loop) admit(fd int, peer netip.AddrPort, port *ListenConfig) {
 func (l *Loop) attachAccepted() {
 	for i := range l.accepted {
 		a := &l.accepted[i]
-		c := &Conn{
-			fd: int32(a.fd), peer: a.peer, loop: l, window: windowMin, role: metrics.RoleHead,
-			lastRead: l.wheel.now,
-		}
+		c := l.newConn(a.fd, a.peer)
 		c.handler = l.begin(c, a.port, a.over)
 		l.attach(c)
 	}
@@ -124,7 +121,7 @@ func (l *Loop) attachAccepted() {
 // begin returns the first handler of an accepted connection: what its port has
 // in front of the engine's own Config.Accept.
 func (l *Loop) begin(c *Conn, port *ListenConfig, over bool) Handler {
-	if port.proxied(c.peer.Addr()) {
+	if port.proxied(c.Peer().Addr()) {
 		return newProxyHeader(c, port, over)
 	}
 	return l.begun(c, port, over)

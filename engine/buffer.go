@@ -10,6 +10,26 @@ import (
 // reader of it sees frames with reserved bits, which end its connection.
 const poison = 0xDB
 
+// sparesMax is the number of leftovers that a loop keeps for the next ones.
+const sparesMax = 64
+
+// spare returns a leftover that is not in use.
+func (l *Loop) spare() *leftover {
+	if n := len(l.spares); n > 0 {
+		left := l.spares[n-1]
+		l.spares = l.spares[:n-1]
+		return left
+	}
+	return new(leftover)
+}
+
+// keep takes back a leftover of spare whose block has been released.
+func (l *Loop) keep(left *leftover) {
+	if left.block = nil; len(l.spares) < sparesMax {
+		l.spares = append(l.spares, left)
+	}
+}
+
 // acquire returns a block of n bytes from the pool; its capacity is the next
 // power of two. The caller owns it until release.
 func (l *Loop) acquire(n int) []byte {

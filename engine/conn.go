@@ -57,34 +57,56 @@ type Conn struct {
 	// The relayed connection, see splice.go; nil before Splice.
 	mate     *Conn
 	rewriter wsframe.Rewriter // of the frames from this end
-	pongs    wsframe.Pongs    // for this end, waiting for a frame boundary
+	pongs    *wsframe.Pongs   // for this end, waiting for a frame boundary; nil is none
 	ending   *[]byte          // Close frame of ours, waiting for a boundary
 
-	secure *secure // TLS, after its handshake; nil is plain
-
-	// Bytes that the peer has not taken, as they go to the kernel:
-	// block[sent:]; nil when there are none. At most one block of
-	// Config.ReadBuffer when spliced.
-	block []byte
-	sent  int
+	secure *secure   // TLS, after its handshake; nil is plain
+	left   *leftover // nil when the peer has taken everything
 
 	timerNext, timerPrev *Conn
 	slot, deadline       uint32
-	inWheel              bool
 
+	bytesIn, bytesOut uint64
+	lastRead          uint32 // tick of the last bytes received
+	fd                int32
+	gen               uint32
+
+	flags    uint16
+	peerPort uint16
+	peerAddr [16]byte
+	peerKind peerKind
+	inWheel  bool
 	window   uint8 // log2 of the next read's size
 	role     metrics.Role
 	endRole  metrics.Role // role when reason was set
 	reason   metrics.CloseReason
-	flags    uint16
-	lastRead uint32 // tick of the last bytes received
-	lastSent uint32 // tick at which the peer last took bytes of block
+}
 
-	fd  int32
-	gen uint32
+// leftover is what the peer has not taken, as it goes to the kernel:
+// block[sent:]. At most one block of Config.ReadBuffer when spliced.
+type leftover struct {
+	block []byte
+	sent  int
+	taken uint32 // tick at which the peer last took bytes of it
+}
 
-	bytesIn, bytesOut uint64
-	peer              netip.AddrPort
+// peerKind says how Conn.peerAddr is to be read. A netip.AddrPort has twice
+// their size, for zones, which no peer has.
+type peerKind uint8
+
+const (
+	peerNone peerKind = iota
+	peerV4            // mapped into IPv6
+	peerV6
+)
+
+// newConn makes a connection that is not attached yet and has no handler.
+func (l *Loop) newConn(fd int, peer netip.AddrPort) *Conn {
+	c := &Conn{
+		fd: int32(fd), loop: l, window: windowMin, role: metrics.RoleHead, lastRead: l.wheel.now,
+	}
+	c.SetPeer(peer)
+	return c
 }
 
 // Ref names a Conn from anywhere. It may outlive it. The zero Ref names none.
@@ -114,7 +136,15 @@ func (c *Conn) Loop() *Loop { return c.loop }
 
 // Peer is the address of the other end of the TCP connection, or of the client
 // behind it, as a header of the PROXY protocol or SetPeer said.
-func (c *Conn) Peer() netip.AddrPort { return c.peer }
+func (c *Conn) Peer() netip.AddrPort {
+	switch c.peerKind {
+	case peerV4:
+		return netip.AddrPortFrom(netip.AddrFrom16(c.peerAddr).Unmap(), c.peerPort)
+	case peerV6:
+		return netip.AddrPortFrom(netip.AddrFrom16(c.peerAddr), c.peerPort)
+	}
+	return netip.AddrPort{}
+}
 
 // Handler returns the present handler.
 func (c *Conn) Handler() Handler { return c.handler }
@@ -192,7 +222,12 @@ func (c *Conn) Yield() {
 }
 
 // Queued is the number of bytes that the peer has not taken.
-func (c *Conn) Queued() int { return len(c.block) - c.sent }
+func (c *Conn) Queued() int {
+	if c.left == nil {
+		return 0
+	}
+	return len(c.left.block) - c.left.sent
+}
 
 // Write sends p, or queues what the peer does not take at once.
 //
@@ -204,7 +239,7 @@ func (c *Conn) Write(p []byte, queueMax int) bool {
 	if c.flags&(gone|writeShut) != 0 || len(p) == 0 {
 		return true
 	}
-	if c.block != nil && c.Queued()+len(p) > queueMax {
+	if c.left != nil && c.Queued()+len(p) > queueMax {
 		return false
 	}
 	return c.transmit(c.loop.encode(c, p))
@@ -212,7 +247,7 @@ func (c *Conn) Write(p []byte, queueMax int) bool {
 
 // transmit sends p, as it goes to the kernel, or queues what is not taken.
 func (c *Conn) transmit(p []byte) bool {
-	if c.block != nil {
+	if c.left != nil {
 		c.queue(p)
 		return true
 	}
@@ -251,27 +286,28 @@ func (c *Conn) wrote(n, size int) {
 // queue copies p behind the bytes that wait, and watches the peer's pace.
 func (c *Conn) queue(p []byte) {
 	l := c.loop
-	if c.block == nil {
-		c.block = l.acquire(len(p))
-		c.sent = 0
-		copy(c.block, p)
-		c.lastSent = l.clock()
+	left := c.left
+	if left == nil {
+		c.left = l.spare()
+		*c.left = leftover{block: l.acquire(len(p)), taken: l.clock()}
+		copy(c.left.block, p)
 		l.watch(c)
 		return
 	}
-	if len(c.block)+len(p) > cap(c.block) {
+	if len(left.block)+len(p) > cap(left.block) {
 		bigger := l.acquire(c.Queued() + len(p))
-		n := copy(bigger, c.block[c.sent:])
-		l.release(c.block[:0])
-		c.block, c.sent = bigger[:n], 0
+		n := copy(bigger, left.block[left.sent:])
+		l.release(left.block[:0])
+		left.block, left.sent = bigger[:n], 0
 	}
-	c.block = append(c.block, p...)
+	left.block = append(left.block, p...)
 }
 
-func (c *Conn) releaseBlock() {
-	if c.block != nil {
-		c.loop.release(c.block[:0])
-		c.block, c.sent = nil, 0
+func (c *Conn) releaseLeft() {
+	if c.left != nil {
+		c.loop.release(c.left.block[:0])
+		c.loop.keep(c.left)
+		c.left = nil
 	}
 }
 
@@ -287,7 +323,7 @@ func (c *Conn) Finish(reason metrics.CloseReason) {
 	c.flags |= finishing
 	c.SetRole(metrics.RoleClosing)
 	c.loop.wheel.clear(c)
-	if c.block != nil {
+	if c.left != nil {
 		c.loop.watch(c)
 		return
 	}
@@ -304,7 +340,7 @@ func (c *Conn) shut() {
 		}
 		c.flags |= writeShut
 	}
-	if c.block != nil {
+	if c.left != nil {
 		return // flush comes back
 	}
 	if c.flags&shutting != 0 {
@@ -365,7 +401,7 @@ func (c *Conn) Migrate(to *Loop, f func(c *Conn)) {
 		f(c)
 		return
 	}
-	invariants.Check(c.mate == nil && c.block == nil, "migration of a busy connection")
+	invariants.Check(c.mate == nil && c.left == nil, "migration of a busy connection")
 	from.detach(c)
 	held := c.secure.heldBytes()
 	from.counters.AddLeftover(-held)

@@ -140,7 +140,7 @@ func (h *handshake) begin(c *Conn) {
 	h.turn = h.tls.queue.begins(c.Ref())
 	h.pipe = newPipe(c.Ref(), h.tls.queue, h.hello)
 	h.hello = nil
-	peer, pipe, turn := c.peer, h.pipe, h.turn
+	peer, pipe, turn := c.Peer(), h.pipe, h.turn
 	c.loop.engine.running.Go(func() {
 		records := &stdRecords{wire: wire{pipe: pipe, peer: peer}}
 		layer, resumed, err := h.tls.shake(records)
@@ -165,7 +165,7 @@ func (h *handshake) end(c *Conn, layer recordLayer, resumed bool, err error) {
 		return
 	}
 	h.layer, h.resumed = layer, resumed
-	if c.block == nil {
+	if c.left == nil {
 		h.secured(c)
 	}
 }
@@ -198,7 +198,7 @@ func (h *handshake) secured(c *Conn) {
 // fail ends a handshake that cannot succeed; an alert has been written.
 func (h *handshake) fail(c *Conn, err error) {
 	if h.pipe == nil && h.tls.Failed != nil {
-		h.tls.Failed(c.peer, err)
+		h.tls.Failed(c.Peer(), err)
 	}
 	if c.flags&eof != 0 {
 		c.Finish(metrics.ClosePeerEOF)

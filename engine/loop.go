@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"syscall"
 
 	"github.com/relayhouse/relayhouse/metrics"
@@ -37,6 +38,7 @@ type Loop struct {
 	listeners []listener
 	accepted  []accepted // to be attached by the task that is posted, see accept
 	scratch   []byte
+	spares    []*leftover
 	lastGen   uint32
 	count     int  // connections in conns
 	stopping  bool // no attach any more
@@ -94,8 +96,9 @@ func (l *Loop) attach(c *Conn) bool {
 	c.loop = l
 	l.lastGen++
 	c.gen = l.lastGen
-	for int(c.fd) >= len(l.conns) {
-		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
+	if n := int(c.fd) + 1 - len(l.conns); n > 0 {
+		l.conns = slices.Grow(l.conns, n) // by a quarter when it is large
+		l.conns = l.conns[:cap(l.conns)]
 	}
 	l.conns[c.fd] = c
 	l.count++
@@ -137,7 +140,7 @@ func (l *Loop) drop(c *Conn) {
 		l.part(c)
 	}
 	l.wheel.clear(c)
-	c.releaseBlock()
+	c.releaseLeft()
 	c.secure.release(l)
 	l.forget(c)
 	c.flags |= gone
@@ -168,7 +171,7 @@ func (l *Loop) event(fd int, ev Events) {
 	}
 	if ev&Writable != 0 && c.flags&writable == 0 {
 		c.flags |= writable
-		if c.block != nil && !l.flush(c) {
+		if c.left != nil && !l.flush(c) {
 			return
 		}
 	}
@@ -291,18 +294,19 @@ func (l *Loop) write(c *Conn, p []byte) (n int, ok bool) {
 // loop's: a handshake may end here, and what has come behind it be handled.
 func (l *Loop) flush(c *Conn) bool {
 	fd := c.fd
-	n, ok := l.write(c, c.block[c.sent:])
+	left := c.left
+	n, ok := l.write(c, left.block[left.sent:])
 	if !ok {
 		return false
 	}
 	if n > 0 {
-		c.sent += n
-		c.lastSent = l.clock()
+		left.sent += n
+		left.taken = l.clock()
 	}
-	if c.sent < len(c.block) {
+	if left.sent < len(left.block) {
 		return true
 	}
-	c.releaseBlock()
+	c.releaseLeft()
 	if c.flags&(shutting|finishing) != 0 {
 		c.shut()
 	}
@@ -335,7 +339,7 @@ func (l *Loop) discard(c *Conn) {
 		case n == 0:
 			c.flags |= eof
 			c.flags &^= readable
-			if c.block == nil {
+			if c.left == nil {
 				l.drop(c)
 			}
 		default:
@@ -365,7 +369,7 @@ func (l *Loop) fire(c *Conn) {
 	switch {
 	case c.flags&finishing != 0:
 		limit := max(l.engine.stallTicks, l.engine.lingerTicks)
-		if c.block != nil && int32(l.wheel.now-c.lastSent) < int32(limit) {
+		if c.left != nil && int32(l.wheel.now-c.left.taken) < int32(limit) {
 			l.watch(c)
 			return
 		}

@@ -20,8 +20,19 @@ func (c *Conn) proxiedTLS() bool { return c.flags&overTLS != 0 }
 func (c *Conn) SetSecure() { c.flags |= overTLS }
 
 // SetPeer makes peer the address of the other end, for a connection that a
-// proxy has made for one client.
-func (c *Conn) SetPeer(peer netip.AddrPort) { c.peer = peer }
+// proxy has made for one client. A zone is dropped.
+func (c *Conn) SetPeer(peer netip.AddrPort) {
+	addr := peer.Addr()
+	c.peerAddr, c.peerPort = addr.As16(), peer.Port()
+	switch {
+	case addr.Is4():
+		c.peerKind = peerV4
+	case addr.IsValid():
+		c.peerKind = peerV6
+	default:
+		c.peerKind = peerNone
+	}
+}
 
 // The errors of ListenConfig.ProxyFailed beside those of package proxyproto.
 var (
@@ -73,7 +84,7 @@ func (h *proxyHeader) Data(c *Conn, p []byte) {
 // pass makes c the connection of the client that the header names.
 func (h *proxyHeader) pass(c *Conn, said proxyproto.Header, rest []byte) {
 	if said.Source.IsValid() {
-		c.peer = said.Source
+		c.SetPeer(said.Source)
 	}
 	if said.TLS {
 		c.SetSecure()

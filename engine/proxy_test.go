@@ -111,7 +111,7 @@ func TestProxied(t *testing.T) {
 
 // TestConnSize: an idle relayed connection is two of these.
 func TestConnSize(t *testing.T) {
-	if n := unsafe.Sizeof(engine.Conn{}); n > 256 {
-		t.Errorf("a Conn has %d bytes, want at most 256", n)
+	if n := unsafe.Sizeof(engine.Conn{}); n > 176 {
+		t.Errorf("a Conn has %d bytes, want at most 176", n)
 	}
 }

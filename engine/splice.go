@@ -65,7 +65,7 @@ func splice(a, b *Conn, restA, restB []byte, mode uint16) {
 	}
 	for _, c := range [2]*Conn{a, b} {
 		if c.mate != nil {
-			if c.block != nil {
+			if c.left != nil {
 				l.watch(c)
 			}
 			l.pump(c)
@@ -99,7 +99,7 @@ func (c *Conn) EndSplice(code uint16, text string, reason metrics.CloseReason) {
 // the turn is over.
 func (l *Loop) pump(a *Conn) {
 	budget := l.engine.cfg.TurnBytes
-	for a.flags&(readable|eof) == readable && a.mate != nil && a.mate.block == nil {
+	for a.flags&(readable|eof) == readable && a.mate != nil && a.mate.left == nil {
 		if budget <= 0 {
 			l.yield(a)
 			return
@@ -117,7 +117,7 @@ func (l *Loop) pump(a *Conn) {
 		default:
 			budget -= n
 			l.relay(a, n)
-			if a.flags&readable != 0 && a.mate != nil && a.mate.block == nil {
+			if a.flags&readable != 0 && a.mate != nil && a.mate.left == nil {
 				l.widen(a)
 			}
 		}
@@ -157,6 +157,9 @@ func (l *Loop) relay(a *Conn, n int) {
 	}
 	if l.pongs.Len() > 0 {
 		l.counters.PongsSent.Add(uint64(l.pongs.Count()))
+		if a.pongs == nil {
+			a.pongs = new(wsframe.Pongs)
+		}
 		a.pongs.Take(&l.pongs)
 	}
 	if err != nil {
@@ -178,7 +181,7 @@ func (l *Loop) relay(a *Conn, n int) {
 // if the relayed connection has ended.
 func (l *Loop) send(a, b *Conn, p []byte) bool {
 	p = l.encode(b, p)
-	if b.block != nil {
+	if b.left != nil {
 		b.queue(p)
 		return true
 	}
@@ -198,17 +201,17 @@ func (l *Loop) send(a, b *Conn, p []byte) bool {
 // queued; drained and relay come back here.
 func (l *Loop) boundary(c *Conn) {
 	m := c.mate
-	if m == nil || c.block != nil || !m.rewriter.AtBoundary() ||
+	if m == nil || c.left != nil || !m.rewriter.AtBoundary() ||
 		c.flags&(closeSent|writeShut) != 0 {
 		return
 	}
 	if m.hasClosed() {
-		c.pongs.Release() // a Close has gone to c: nothing may follow it
+		c.pongs = nil // a Close has gone to c: nothing may follow it
 		return
 	}
 	if c.pongs.Len() > 0 {
 		p := c.pongs.Bytes()
-		c.pongs.Release()
+		c.pongs = nil
 		if !c.sendOwn(p) {
 			return
 		}
@@ -224,7 +227,7 @@ func (l *Loop) boundary(c *Conn) {
 // sendOwn writes the gateway's own frame to c; false if c was lost.
 func (c *Conn) sendOwn(p []byte) bool {
 	p = c.loop.encode(c, p)
-	if c.block != nil {
+	if c.left != nil {
 		c.queue(p)
 		return true
 	}
@@ -239,7 +242,7 @@ func (c *Conn) sendOwn(p []byte) bool {
 func (l *Loop) drained(c *Conn) {
 	m := c.mate
 	l.boundary(c)
-	if c.mate == nil || c.block != nil {
+	if c.mate == nil || c.left != nil {
 		return
 	}
 	if !l.settle(c) && m.flags&readable != 0 {
@@ -253,7 +256,7 @@ func (l *Loop) ended(a *Conn) {
 	if !a.hasClosed() {
 		a.setReason(metrics.ClosePeerEOF)
 	}
-	invariants.Check(b.block == nil, "end of a stream read over queued bytes")
+	invariants.Check(b.left == nil, "end of a stream read over queued bytes")
 	b.shut()
 	l.half(a)
 }
@@ -280,7 +283,7 @@ func (l *Loop) half(a *Conn) {
 // direction is closed, at its end, or ended by us, and delivered.
 func (l *Loop) settle(a *Conn) bool {
 	b := a.mate
-	if b == nil || a.block != nil || b.block != nil || !a.over() || !b.over() {
+	if b == nil || a.left != nil || b.left != nil || !a.over() || !b.over() {
 		return false
 	}
 	reason := metrics.ClosePeer
@@ -321,15 +324,15 @@ func (l *Loop) overdue(c *Conn) {
 		return
 	}
 	next := uint32(0)
-	if c.block != nil && e.stallTicks != 0 {
-		if next = c.lastSent + e.stallTicks + 1; next <= now {
+	if c.left != nil && e.stallTicks != 0 {
+		if next = c.left.taken + e.stallTicks + 1; next <= now {
 			l.cut(c, metrics.CloseSendStalled)
 			return
 		}
 	}
 	if e.halfIdleTicks != 0 && (c.hasClosed() || c.flags&eof != 0) {
 		idle := max(c.lastRead, m.lastRead) + e.halfIdleTicks + 1
-		if idle <= now && c.block == nil && m.block == nil {
+		if idle <= now && c.left == nil && m.left == nil {
 			l.cut(c, metrics.CloseHalfIdle)
 			return
 		}
@@ -357,8 +360,7 @@ func (l *Loop) part(c *Conn) {
 	c.mate, m.mate = nil, nil
 	c.flags &^= raw
 	m.flags &^= raw
-	c.pongs.Release()
-	m.pongs.Release()
+	c.pongs, m.pongs = nil, nil
 	l.wheel.clear(c)
 	l.wheel.clear(m)
 }

@@ -217,10 +217,8 @@ func (l *Loop) Attach(fd int, peer netip.AddrPort) *Conn {
 }
 
 func (l *Loop) attachFD(fd int, peer netip.AddrPort) *Conn {
-	c := &Conn{
-		fd: int32(fd), peer: peer, loop: l, window: windowMin, role: metrics.RoleHead,
-		lastRead: l.wheel.now, handler: unattended{},
-	}
+	c := l.newConn(fd, peer)
+	c.handler = unattended{}
 	if !l.attach(c) {
 		return nil
 	}

@@ -96,7 +96,7 @@ type secure struct {
 	records recordLayer
 	held    []byte // of a block: the beginning of a record, encrypted; nil if none
 	err     error  // Open's, kept until what came before it has been handled
-	answers int    // bytes of answers in Conn.block, or that were there
+	answers int    // bytes of answers in Conn.left, or that were there
 }
 
 func (s *secure) release(l *Loop) {
@@ -226,7 +226,7 @@ const answersMax = 16 << 10
 // answer sends what the record layer has to say by itself.
 func (c *Conn) answer(p []byte) {
 	s := c.secure
-	if c.block == nil {
+	if c.left == nil {
 		s.answers = 0
 	}
 	switch s.answers += len(p); {

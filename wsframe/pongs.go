@@ -46,11 +46,13 @@ func (q *Pongs) Count() int {
 	return n
 }
 
-// Len is the number of queued bytes.
-func (q *Pongs) Len() int { return len(q.frames) }
+// Len is the number of queued bytes; 0 for a nil q.
+func (q *Pongs) Len() int {
+	if q == nil {
+		return 0
+	}
+	return len(q.frames)
+}
 
 // Reset empties the queue and keeps its memory.
 func (q *Pongs) Reset() { q.frames = q.frames[:0] }
-
-// Release empties the queue and gives its memory up.
-func (q *Pongs) Release() { q.frames = nil }

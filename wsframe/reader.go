@@ -30,8 +30,8 @@ type Event struct {
 // UTF-8; binary messages are handed on in the parts in which they arrive and
 // never collected. The zero value refuses every text message; see NewReader.
 type Reader struct {
-	message   []byte          // text of fragments or cut frames so far
-	partial   *partialControl // cut control frame, else nil
+	message   []byte // text of fragments or cut frames so far
+	cut       *cut   // of a header or of a control frame's payload, else nil
 	remain    uint64
 	textMax   int
 	mask      uint32
@@ -39,8 +39,6 @@ type Reader struct {
 	messageOp Opcode // type of the open message
 	frameOp   Opcode // type of the frame that remain belongs to
 	fin       bool   // FIN of that frame
-	held      uint8
-	head      [MaskedHeaderMax]byte
 }
 
 // NewReader makes a Reader that takes text messages of up to textMax bytes;
@@ -80,25 +78,19 @@ func (r *Reader) Next(p []byte) (n int, ev Event, err error) {
 }
 
 func (r *Reader) header(p []byte) (used int, err error) {
-	src, held := p, int(r.held)
-	if held > 0 {
-		src = r.head[:held+copy(r.head[held:], p)]
-	}
-	h, n, err := ParseHeader(src)
+	h, used, err := parseCut(&r.cut, p)
 	if err != nil {
 		return 0, err
 	}
-	if n == 0 {
-		r.held = uint8(copy(r.head[:], src))
+	if used == 0 {
 		return len(p), nil
 	}
-	r.held = 0
 	if err := r.start(h); err != nil {
 		return 0, err
 	}
 	r.mask, r.remain, r.frameOp, r.fin = h.Mask, h.Length, h.Opcode, h.Fin
 	r.flags |= inFrame
-	return n - held, nil
+	return used, nil
 }
 
 // start checks a frame against the message that is open and the limit.
@@ -152,18 +144,10 @@ func (r *Reader) payload(p []byte) (Event, error) {
 }
 
 func (r *Reader) control(p []byte, frameDone bool) (Event, error) {
-	if c := r.partial; c != nil || !frameDone {
-		if c == nil {
-			c = new(partialControl)
-			r.partial = c
-		}
-		c.n += copy(c.payload[c.n:], p)
-		p = c.payload[:c.n]
-	}
+	p = joinCut(&r.cut, p, frameDone)
 	if !frameDone {
 		return Event{}, nil
 	}
-	r.partial = nil
 	if r.flags&closed != 0 {
 		return Event{}, nil
 	}
