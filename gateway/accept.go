@@ -128,7 +128,7 @@ func (l *leg) join(c *engine.Conn) {
 
 	rest := s.rest
 	s.settle()
-	r := &relay{g: g, entity: s.entity, id: s.id, since: s.since.UnixMilli()}
+	r := newRelay(s)
 	sc.SetHandler((*senderEnd)(r))
 	sc.SetRole(metrics.RoleRelayedSender)
 	c.SetHandler((*listenerEnd)(r))

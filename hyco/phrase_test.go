@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 var noon = time.Date(2024, 9, 24, 15, 6, 4, 999, time.UTC)
@@ -99,5 +100,45 @@ func TestTrackingID(t *testing.T) {
 		if kept != ok || ok && got != sent || !ok && !guid.MatchString(got) {
 			t.Errorf("%q: got %s, %v", sent, got, kept)
 		}
+	}
+}
+
+func TestPackedID(t *testing.T) {
+	const guid = "01234567-89ab-cdef-0123-456789abcdef"
+	for _, tt := range []struct {
+		id     string
+		packed bool
+	}{
+		{guid + "_G0", false}, // of another gateway
+		{guid + "_G12", true},
+		{guid + "_G12_G12", false},
+		{guid + "_G1_G12", false},
+		{guid, false},
+		{strings.ToUpper(guid) + "_G12", false},
+		{strings.Replace(guid, "-", "0", 1) + "_G12", false},
+		{strings.Replace(guid, "0", "-", 1) + "_G12", false},
+		{strings.Replace(guid, "0", "g", 1) + "_G12", false},
+		{guid[1:] + "_G12", false},
+		{"0" + guid + "_G12", false},
+		{"order-17_G12", false},
+		{"_G12", false},
+		{"", false},
+	} {
+		p := PackID(tt.id, 12)
+		if got := p.Unpack(12); got != tt.id {
+			t.Errorf("%q comes back as %q", tt.id, got)
+		}
+		if packed := p.text == nil; packed != tt.packed {
+			t.Errorf("%q: packed %v", tt.id, packed)
+		}
+	}
+	for range 100 {
+		id := WithGateway(NewTrackingID(), 3)
+		if p := PackID(id, 3); p.text != nil || p.Unpack(3) != id {
+			t.Errorf("%q is not packed", id)
+		}
+	}
+	if n := unsafe.Sizeof(PackedID{}); n > 24 {
+		t.Errorf("a PackedID has %d bytes", n)
 	}
 }
