@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,11 @@ import (
 
 // pollBatch is the number of events taken from the kernel at a time.
 const pollBatch = 1024
+
+// yieldEvery is the time after which a loop gives its processor up by itself. To
+// one that does not for 10 ms the runtime sends a signal, takes the processor
+// away, and looks every 20 us for the next one.
+const yieldEvery = 5 * time.Millisecond
 
 // epollPoller is the Poller on epoll.
 //
@@ -32,6 +38,7 @@ type epollPoller struct {
 	events [pollBatch]unix.EpollEvent
 	run    []Task // being run; its array is used again
 	yield  bool
+	since  time.Time // of the last Gosched
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -88,8 +95,8 @@ func (p *epollPoller) Run(event func(fd int, ev Events)) error {
 
 // timeout is that of the next wait: none if there are tasks.
 func (p *epollPoller) timeout() int {
-	if p.yield {
-		p.yield = false
+	if now := time.Now(); p.yield || now.Sub(p.since) > yieldEvery {
+		p.yield, p.since = false, now
 		runtime.Gosched()
 	}
 	p.mu.Lock()
