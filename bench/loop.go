@@ -34,6 +34,8 @@ type loop struct {
 	// door is a listening socket, 0 for none, and arrived takes what comes in.
 	door    int
 	arrived func(fd int) error
+	// ethernet is for the connections that are dialed from now on, see dialTCP.
+	ethernet bool
 	// spread gives every connection the next of so many source addresses;
 	// zero moves on only after sourcePorts connections.
 	spread int
@@ -138,7 +140,7 @@ func (l *loop) conn(fd int) *conn {
 // dial begins a connection to target and sends request as soon as it stands.
 // From then on o hears about it. With TLS, it is sent when the handshake is over.
 func (l *loop) dial(target netip.AddrPort, request []byte, o owner) (*conn, error) {
-	fd, err := dialTCP(l.source(target.Addr()), target)
+	fd, err := dialTCP(l.source(target.Addr()), target, l.ethernet)
 	if err != nil {
 		return nil, err
 	}

@@ -18,17 +18,17 @@ type poller struct{}
 
 func newPoller() (*poller, error) { return nil, errLinux }
 
-func (p *poller) close()                                   {}
-func (p *poller) watch(fd int, in, out, first bool) error  { return errLinux }
-func (p *poller) wait(until time.Time) (int, error)        { return 0, errLinux }
-func (p *poller) event(i int) (fd int, in, out bool)       { return -1, false, false }
-func dialTCP(netip.Addr, netip.AddrPort) (fd int, e error) { return -1, errLinux }
-func acceptFD(int) (int, error)                            { return -1, errLinux }
-func duplicateFD(int) (int, error)                         { return -1, errLinux }
-func readFD(fd int, p []byte) (int, error)                 { return 0, errLinux }
-func writeFD(fd int, p []byte) (int, error)                { return 0, errLinux }
-func closeFD(fd int)                                       {}
-func abortFD(fd int)                                       {}
+func (p *poller) close()                                    {}
+func (p *poller) watch(fd int, in, out, first bool) error   { return errLinux }
+func (p *poller) wait(until time.Time) (int, error)         { return 0, errLinux }
+func (p *poller) event(i int) (fd int, in, out bool)        { return -1, false, false }
+func dialTCP(netip.Addr, netip.AddrPort, bool) (int, error) { return -1, errLinux }
+func acceptFD(int) (int, error)                             { return -1, errLinux }
+func duplicateFD(int) (int, error)                          { return -1, errLinux }
+func readFD(fd int, p []byte) (int, error)                  { return 0, errLinux }
+func writeFD(fd int, p []byte) (int, error)                 { return 0, errLinux }
+func closeFD(fd int)                                        {}
+func abortFD(fd int)                                        {}
 
 func cpuTime(pid int) (time.Duration, error) { return 0, errLinux }
 func machineBusy() (time.Duration, error)    { return 0, errLinux }

@@ -110,7 +110,7 @@ func (o *Options) sizes() sizes {
 		warmUp: 300 * time.Millisecond, window: o.Duration, pairs: 500, rate: 10_000,
 		atOnce: []int{32, 256}, relays: []int{1000, 4000, 9000}, settle: 6 * time.Second,
 		idle: []int{0, 1000, 4000, 9000}, busy: 90, busyRate: 2000,
-		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second, stopped: 100,
+		stuckPairs: 100, stuckBytes: 600e6, stuckEach: 60e6, stall: 3 * time.Second, stopped: 1000,
 		stormRate: 1000, churn: 32,
 		tlsAtOnce: 32, tlsRelays: []int{500, 2000, 4000}, tlsCrowd: 1000,
 		httpSmall: 64, httpLarge: 8, httpBytes: 1e9, httpSlow: 64 * mib,

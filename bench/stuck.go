@@ -82,7 +82,8 @@ const (
 	stoppedSlack = 16 << 10
 )
 
-// runStopped fills relays whose receivers never read.
+// runStopped measures moderate load alone, then beside relays whose receivers never
+// read and whose senders do not stop, and the memory that these hold.
 func runStopped(t *trial) error {
 	if !t.pids().known() {
 		return &unfit{"the process is not known"}
@@ -92,21 +93,38 @@ func runStopped(t *trial) error {
 		return err
 	}
 	defer d.close()
-	s := newStream(toListener, stuckSize, 1)
-	s.stalled = true
-	n := t.withinLimit([]int{t.size.stopped}, 0)[0]
-	pairs, err := d.openPairs(n, openAtOnce, s)
+	e := newEcho(pingSize)
+	busy, err := d.openPairs(t.size.busy, openAtOnce, e)
 	if err != nil {
 		return err
 	}
+	if _, err = paced(t, d, e, busy, t.size.busyRate, "alone "); err != nil {
+		return err
+	}
+	alone50, alone99 := e.hist.Quantile(0.5), e.hist.Quantile(0.99)
+
+	s := newStream(toListener, stuckSize, 1)
+	s.stalled = true
+	n := t.withinLimit([]int{t.size.stopped}, t.size.busy)[0]
 	memory := sampleMemory(t.pids())
+	d.ethernet = true
+	pairs, err := d.openPairs(n, openAtOnce, s)
 	for _, p := range pairs {
 		s.start(p)
 	}
-	err = d.runFor(t.size.stall)
+	if err == nil {
+		err = d.runFor(t.size.stall)
+	}
+	if err == nil {
+		_, err = paced(t, d, e, busy, t.size.busyRate, "beside ")
+	}
 	growth := memory.stop()
 	if err != nil {
 		return err
+	}
+	if alone50 > 0 && alone99 > 0 {
+		t.cost("p50 beside/alone", "", float64(e.hist.Quantile(0.5))/float64(alone50))
+		t.cost("p99 beside/alone", "", float64(e.hist.Quantile(0.99))/float64(alone99))
 	}
 	buffers, _, err := socketMemory()
 	if err != nil {

@@ -187,9 +187,11 @@ type Engine struct {
 
 // TCP is the options of client connections.
 type TCP struct {
-	Keepalive   time.Duration
-	UserTimeout time.Duration
-	Backlog     int
+	Keepalive     time.Duration
+	UserTimeout   time.Duration
+	SendBuffer    int
+	ReceiveBuffer int
+	Backlog       int
 }
 
 // Drain is how a node stops.

@@ -82,6 +82,14 @@ func (s setting) inSteps(p *int, step int) setting {
 	return s
 }
 
+// orNone allows a size of 0 too, and names what it means.
+func (s setting) orNone(p *int, zero string) setting {
+	inRange := s.valid
+	s.want = orZero(s.want, zero)
+	s.valid = func() bool { return *p == 0 || inRange() }
+	return s
+}
+
 // span is a duration in [low, high]; for zero see number.
 func span(
 	path string, p *time.Duration, def string, low, high time.Duration, zero, doc string,

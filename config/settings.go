@@ -254,6 +254,12 @@ func (t *TCP) settings() []setting {
 			"idle time before TCP keep-alive probes"),
 		span("tcp.user_timeout", &t.UserTimeout, "0", time.Second, time.Hour, "off",
 			"time without acknowledgement before TCP gives up (TCP_USER_TIMEOUT)"),
+		size("tcp.send_buffer", &t.SendBuffer, "0", 16*kib, 64*mib,
+			"bytes that the kernel queues for a slow client (SO_SNDBUF)",
+		).orNone(&t.SendBuffer, "the system's, which grows"),
+		size("tcp.receive_buffer", &t.ReceiveBuffer, "0", 16*kib, 64*mib,
+			"bytes that the kernel takes from a client ahead of the gateway (SO_RCVBUF)",
+		).orNone(&t.ReceiveBuffer, "the system's, which grows"),
 		number("tcp.backlog", &t.Backlog, "4096", 1, 65535, "",
 			"connections that the kernel queues for accept"),
 	}

@@ -37,6 +37,10 @@ type ListenConfig struct {
 	UserTimeout time.Duration // TCP_USER_TIMEOUT; 0 is the system's
 	Backlog     int           // default 4096, capped by the system
 
+	// SO_SNDBUF and SO_RCVBUF in bytes, of which the kernel takes twice as much
+	// for its own purposes; 0 leaves the size to the kernel, which lets it grow.
+	SendBuffer, ReceiveBuffer int
+
 	// TLS ends TLS on the connections; nil is plain.
 	TLS *TLS
 

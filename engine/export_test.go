@@ -31,3 +31,6 @@ func (l *Loop) Clock() uint32 { return l.clock() }
 
 // Proxied says whether connections from peer begin with a header.
 func (p *ListenConfig) Proxied(peer netip.Addr) bool { return p.proxied(peer) }
+
+// FD is c's descriptor.
+func (c *Conn) FD() int { return int(c.fd) }

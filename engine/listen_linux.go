@@ -68,6 +68,12 @@ func socketOptions(cfg ListenConfig) []socket.Option[int] {
 			return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
 		}, Opt: ms})
 	}
+	if n := cfg.SendBuffer; n > 0 {
+		opts = append(opts, socket.Option[int]{SetSockOpt: socket.SetSendBuffer, Opt: n})
+	}
+	if n := cfg.ReceiveBuffer; n > 0 {
+		opts = append(opts, socket.Option[int]{SetSockOpt: socket.SetRecvBuffer, Opt: n})
+	}
 	return opts
 }
 

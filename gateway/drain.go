@@ -46,8 +46,7 @@ func (g *Gateway) EndRelays(e *engine.Engine) {
 	eachHandler(e, func(_ *engine.Conn, l *listener) { l.end(hyco.RefusalDraining) })
 	eachHandler(e, func(c *engine.Conn, _ *handedEnd) { c.Close(metrics.CloseDrain) })
 	eachHandler(e, func(c *engine.Conn, r *senderEnd) {
-		c.EndSplice(hyco.RefusalDraining.CloseCode, hyco.CloseText(hyco.RefusalDraining.Text, (*relay)(r).id()),
-			metrics.CloseDrain)
+		(*relay)(r).end(c, hyco.RefusalDraining, metrics.CloseDrain)
 	})
 }
 
@@ -91,7 +90,7 @@ func (g *Gateway) EntitiesRemoved(e *engine.Engine, previous, next *namespace.Sn
 	})
 	eachHandler(e, func(c *engine.Conn, r *senderEnd) {
 		if removed[r.entity.Key()] {
-			c.EndSplice(gone.CloseCode, hyco.CloseText(gone.Text, (*relay)(r).id()), metrics.CloseEntityRemoved)
+			(*relay)(r).end(c, gone, metrics.CloseEntityRemoved)
 		}
 	})
 }

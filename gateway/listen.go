@@ -66,7 +66,8 @@ func (g *Gateway) listen(c *engine.Conn, r *request, rest []byte) {
 
 	c.SetHandler(l)
 	c.SetRole(metrics.RoleListener)
-	c.Write(wsframe.AppendSwitching(c.Loop().Scratch(), r.key, firstOf(r.protocols()), l.id), responseMax)
+	c.Write(wsframe.AppendSwitching(c.Loop().Scratch(), r.key, firstOf(r.protocols()), l.id),
+		responseMax)
 	l.schedule()
 	g.arrived(entity.Key())
 	if len(rest) > 0 {

@@ -27,6 +27,11 @@ func newRelay(s *sender) *relay {
 // id is the tracking id.
 func (r *relay) id() string { return r.packed.Unpack(r.g.cfg.ID) }
 
+// end closes both ends of the relayed connection with the words of a refusal.
+func (r *relay) end(c *engine.Conn, why *hyco.Refusal, reason metrics.CloseReason) {
+	c.EndSplice(why.CloseCode, hyco.CloseText(why.Text, r.id()), reason)
+}
+
 // senderEnd and listenerEnd are the handlers of the two ends: one relay, two
 // types, so that an end costs no memory of its own. While the ends are spliced
 // the engine does everything; Closed is the only event.

@@ -264,6 +264,7 @@ func (n *Node) openPorts(counters *metrics.Gateway) (err error) {
 	c := n.cfg
 	plain := engine.ListenConfig{
 		KeepAlive: c.TCP.Keepalive, UserTimeout: c.TCP.UserTimeout, Backlog: c.TCP.Backlog,
+		SendBuffer: c.TCP.SendBuffer, ReceiveBuffer: c.TCP.ReceiveBuffer,
 		ProxyFrom: c.ProxyProtocol.Networks, ProxyTimeout: c.Limits.HeadTimeout,
 		ProxyFailed: n.gateway.ProxyFailed,
 	}

@@ -40,7 +40,6 @@ type Rewriter struct {
 	opcode    Opcode // of the control frame that remain belongs to
 }
 
-
 // AtBoundary says whether a control frame may follow the output so far: no
 // outgoing frame is incomplete.
 func (r *Rewriter) AtBoundary() bool { return r.chunk == 0 }
