@@ -82,6 +82,11 @@ const (
 	stoppedSlack = 16 << 10
 )
 
+// probesThin is how many stalls runStopped waits. The kernel asks every full receiver
+// whether it has room again, all that became full at the same time in the same
+// millisecond, and doubles the time in between.
+const probesThin = 4
+
 // runStopped measures moderate load alone, then beside relays whose receivers never
 // read and whose senders do not stop, and the memory that these hold.
 func runStopped(t *trial) error {
@@ -113,14 +118,17 @@ func runStopped(t *trial) error {
 		s.start(p)
 	}
 	if err == nil {
-		err = d.runFor(t.size.stall)
+		err = d.runFor(probesThin * t.size.stall)
 	}
-	if err == nil {
-		_, err = paced(t, d, e, busy, t.size.busyRate, "beside ")
-	}
-	growth := memory.stop()
+	growth := memory.stop() // its samples cost the gateway milliseconds each
 	if err != nil {
 		return err
+	}
+	if _, err = paced(t, d, e, busy, t.size.busyRate, "beside "); err != nil {
+		return err
+	}
+	if now, err := t.pids().userMemory(); err == nil && now > memory.first {
+		growth = max(growth, now-memory.first)
 	}
 	if alone50 > 0 && alone99 > 0 {
 		t.cost("p50 beside/alone", "", float64(e.hist.Quantile(0.5))/float64(alone50))

@@ -27,8 +27,9 @@ const yieldEvery = 5 * time.Millisecond
 //
 // The loop's goroutine is not locked to its thread; only the non-blocking read
 // and write are raw system calls, the wait is an ordinary one (docs/adr/0002).
-// There is one wait per turn, and no runtime.Gosched unless Yield asked for it:
-// it wakes another thread whenever a processor is idle (docs/adr/0021).
+// There is one wait per turn. Gosched, which wakes another thread whenever a
+// processor is idle, comes every yieldEvery, or when Yield asked for it
+// (docs/adr/0021).
 type epollPoller struct {
 	epoll int
 	wake  int // eventfd: tasks are waiting
@@ -76,7 +77,7 @@ func openSpare() int {
 
 func (p *epollPoller) Run(event func(fd int, ev Events)) error {
 	for {
-		n, err := unix.EpollWait(p.epoll, p.events[:], p.timeout())
+		n, err := unix.EpollWait(p.epoll, p.events[:], p.prepare())
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for events: %w", err)
 		}
@@ -93,8 +94,8 @@ func (p *epollPoller) Run(event func(fd int, ev Events)) error {
 	}
 }
 
-// timeout is that of the next wait: none if there are tasks.
-func (p *epollPoller) timeout() int {
+// prepare returns the time-out of the next wait: none if there are tasks.
+func (p *epollPoller) prepare() (timeout int) {
 	if now := time.Now(); p.yield || now.Sub(p.since) > yieldEvery {
 		p.yield, p.since = false, now
 		runtime.Gosched()
