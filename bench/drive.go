@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -94,10 +95,14 @@ func startDriver(
 	return d, nil
 }
 
+// tell gives an order. What a driver that has gone said at last is for hear.
 func (d *remoteDriver) tell(o order) error {
 	line, err := json.Marshal(o)
 	if err == nil {
 		_, err = d.in.Write(append(line, '\n'))
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
 	}
 	return err
 }

@@ -163,12 +163,14 @@ func serve(
 	return drain(n, log, signals, 2)
 }
 
+// cpus is what the process may use, container limits included.
+var cpus = runtime.GOMAXPROCS(0)
+
 // processors gives the scheduler one processor more than there are loops, unless
 // the environment says how many. With an idle one at hand the runtime leaves a
 // loop that waits its own for up to 10 ms; without it takes it away after 20 us
 // and looks for more at that pace: 10 % of the cost of a set-up (docs/adr/0021).
 func processors(cfg *config.Config) {
-	cpus := runtime.GOMAXPROCS(0)
 	if cfg.Engine.Loops == 0 {
 		cfg.Engine.Loops = cpus
 	}
