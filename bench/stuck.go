@@ -111,15 +111,16 @@ func runStopped(t *trial) error {
 	s := newStream(toListener, stuckSize, 1)
 	s.stalled = true
 	n := t.withinLimit([]int{t.size.stopped}, t.size.busy)[0]
-	memory := sampleMemory(t.pids())
 	d.ethernet = true
 	pairs, err := d.openPairs(n, openAtOnce, s)
+	if err != nil {
+		return err
+	}
+	memory := sampleMemory(t.pids())
 	for _, p := range pairs {
 		s.start(p)
 	}
-	if err == nil {
-		err = d.runFor(probesThin * t.size.stall)
-	}
+	err = d.runFor(probesThin * t.size.stall)
 	growth := memory.stop() // its samples cost the gateway milliseconds each
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func (h *handshake) Data(c *Conn, p []byte) {
 		if h.pipe.feed(p) {
 			c.Pause()
 		}
-		c.loop.poller.Yield()
+		c.loop.poller.RunReady()
 		return
 	}
 	if len(h.hello) == 0 && p[0] != recordHandshake {
@@ -154,7 +154,7 @@ func (h *handshake) begin(c *Conn) {
 			}
 		})
 	})
-	c.loop.poller.Yield()
+	c.loop.poller.RunReady()
 	c.Resume()
 }
 

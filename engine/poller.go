@@ -32,9 +32,9 @@ type Poller interface {
 	Post(t Task) error
 	// Stop ends Run behind the tasks that are queued.
 	Stop()
-	// Yield asks that goroutines that the loop has made ready run before it
+	// RunReady asks that goroutines that the loop has made ready run before it
 	// waits again. Waiting holds the loop's processor for a while.
-	Yield()
+	RunReady()
 	// Release frees the poller after Run has returned.
 	Release()
 

@@ -28,7 +28,7 @@ const yieldEvery = 5 * time.Millisecond
 // The loop's goroutine is not locked to its thread; only the non-blocking read
 // and write are raw system calls, the wait is an ordinary one (docs/adr/0002).
 // There is one wait per turn. Gosched, which wakes another thread whenever a
-// processor is idle, comes every yieldEvery, or when Yield asked for it
+// processor is idle, comes every yieldEvery, or when RunReady asked for it
 // (docs/adr/0021).
 type epollPoller struct {
 	epoll int
@@ -37,8 +37,8 @@ type epollPoller struct {
 
 	// Owned by the loop.
 	events [pollBatch]unix.EpollEvent
-	run    []Task // being run; its array is used again
-	yield  bool
+	run    []Task    // being run; its array is used again
+	ready  bool      // RunReady was called
 	since  time.Time // of the last Gosched
 
 	// Guarded by mu.
@@ -96,8 +96,8 @@ func (p *epollPoller) Run(event func(fd int, ev Events)) error {
 
 // prepare returns the time-out of the next wait: none if there are tasks.
 func (p *epollPoller) prepare() (timeout int) {
-	if now := time.Now(); p.yield || now.Sub(p.since) > yieldEvery {
-		p.yield, p.since = false, now
+	if now := time.Now(); p.ready || now.Sub(p.since) > yieldEvery {
+		p.ready, p.since = false, now
 		runtime.Gosched()
 	}
 	p.mu.Lock()
@@ -177,7 +177,7 @@ func (p *epollPoller) rouse() error {
 	return nil
 }
 
-func (p *epollPoller) Yield() { p.yield = true }
+func (p *epollPoller) RunReady() { p.ready = true }
 
 func (p *epollPoller) Release() {
 	for _, fd := range [3]int{p.epoll, p.wake, p.spare} {

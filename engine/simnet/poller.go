@@ -105,7 +105,7 @@ func (p *poller) post(t *engine.Task) error {
 
 func (p *poller) Stop() { _ = p.post(nil) }
 
-func (p *poller) Yield() {}
+func (p *poller) RunReady() {}
 
 func (p *poller) Release() {}
 
