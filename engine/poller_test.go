@@ -63,3 +63,37 @@ func TestPostsToOneLoop(t *testing.T) {
 		}
 	})
 }
+
+func TestSparesAreBounded(t *testing.T) {
+	e, _ := run(t, engine.Config{Accept: newJoiner().accept, Loops: 1})
+	e.Do(func(l *engine.Loop) {
+		for _, n := range []int{1, engine.SparesMax, 3 * engine.SparesMax, 2} {
+			if kept, want := l.Spares(n), engine.SparesMax; kept > want || n >= want && kept != want {
+				t.Errorf("%d were in use: %d are kept, want %d at most", n, kept, want)
+			}
+		}
+	})
+}
+
+func TestTaskRoomOfABurst(t *testing.T) {
+	e, _ := run(t, engine.Config{Accept: newJoiner().accept, Loops: 1, ManualClock: true})
+	l := e.Loops()[0]
+	begun, busy := make(chan struct{}), make(chan struct{})
+	l.Post(func(*engine.Loop) {
+		close(begun)
+		<-busy
+	})
+	<-begun
+	for range 100_000 {
+		l.Post(func(*engine.Loop) {})
+	}
+	close(busy)
+	for range 4 { // either array has its turn
+		e.Do(func(*engine.Loop) {})
+	}
+	e.Do(func(l *engine.Loop) {
+		if n := l.TaskRoom(); n > engine.PollBatch {
+			t.Errorf("room for %d tasks is kept after a burst", n)
+		}
+	})
+}
